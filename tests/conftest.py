@@ -1,0 +1,67 @@
+"""What all tests share: Hypothesis profiles, one seed for all that is random, real kernels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNELS = ROOT / "build" / "kernels"
+
+set_hypothesis_home_dir(ROOT / "build" / "hypothesis")  # its examples of failures
+for name, cases in (("ci", 1_000), ("nightly", 20_000)):
+    settings.register_profile(
+        name,
+        max_examples=cases,
+        deadline=None,  # the machine is shared with guests that boot
+        suppress_health_check=[HealthCheck.too_slow],  # for the same reason
+        print_blob=True,
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    # One number repeats a whole run: pytest-randomly prints its seed, Hypothesis follows it.
+    # Where Hypothesis was given a seed of its own, or the order is not random, it is left alone.
+    from hypothesis import core
+
+    seed = config.getoption("randomly_seed", None)
+    if isinstance(seed, int) and config.getoption("hypothesis_seed", None) is None:
+        core.global_force_seed = seed
+
+
+class Kernels:
+    """The kernels that ``tools/kernels.py`` fetched, by short name: ``kernels["6.12-cloud"]``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> Path:
+        vmlinuz = self.folder / name / "vmlinuz"
+        if not vmlinuz.is_file():
+            pytest.fail(
+                f"{vmlinuz} is missing, run: python3 tools/kernels.py {name}", pytrace=False
+            )
+        return vmlinuz
+
+    def config(self, name: str) -> str:
+        """The kernel's own ``.config``: what it was built to offer, in its builder's words."""
+        self[name]
+        return (self.folder / name / "config").read_text()
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Kernels:
+    """Paths of real kernels; a kernel that is not there fails the test, it never skips it."""
+    return Kernels(KERNELS)
+
+
+@pytest.fixture(scope="session")
+def nightly() -> bool:
+    """Whether this run has the long budget: 200 boots instead of 20, and so on."""
+    return settings.get_current_profile_name() == "nightly"
