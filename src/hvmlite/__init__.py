@@ -1,0 +1,31 @@
+"""hvmlite boots any x86 guest through any entry ABI.
+
+The calls here are the command line's verbs::
+
+    import hvmlite
+
+    image = hvmlite.open_image("vmlinuz")
+    plan = hvmlite.plan("vmlinuz", initrds=["initrd.gz"], cmdline="console=ttyS0")
+    with hvmlite.run("vmlinuz", initrds=["initrd.gz"], cmdline="console=ttyS0") as guest:
+        guest.expect("login:", timeout=60)
+
+Errors are in :mod:`hvmlite.errors`, the values that go in and come out in :mod:`hvmlite.model`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Run", "Timing", "__version__", "engines", "offers", "open_image", "plan", "run"]
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` needs none of them
+    from hvmlite.boot import Run, Timing, engines, offers, open_image, plan, run
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from hvmlite import boot
+
+        return getattr(boot, name)
+    raise AttributeError(f"module 'hvmlite' has no attribute {name!r}")

@@ -1,0 +1,64 @@
+"""Which ways into an image there are, and why the others are closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hvmlite.model.image import Image
+
+__all__ = ["Offer", "Reason", "Refusal", "Relocation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """Where an image may be moved to: multiples of `align` within [`lowest`, `highest`].
+
+    `highest` is the last byte that it may occupy, as in XEN_ELFNOTE_PHYS32_RELOC.
+    """
+
+    align: int
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One fact that closes a way in: what was looked for, what was found, what was needed."""
+
+    what: str
+    found: str
+    needed: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found}, {self.needed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The image cannot be entered by `protocol`, for these reasons (at least one)."""
+
+    protocol: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Enter `image` by `protocol` at `entry`, which is what RIP will be unless it is moved.
+
+    `image` is the one whose segments are loaded: the file's own, or the one in its payload
+    (`nested`). `needs` is the least RAM size in bytes that the image asks for, counted from
+    address 0. `cmdline_limit` is the longest command line that it takes, in bytes without the NUL
+    (None: no limit is known). `facts` are (name, value) pairs for people.
+    """
+
+    protocol: str
+    entry: int
+    image: Image
+    nested: bool
+    needs: int
+    relocation: Relocation | None = None
+    cmdline_limit: int | None = None
+    facts: tuple[tuple[str, str], ...] = ()
