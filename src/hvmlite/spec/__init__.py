@@ -1,0 +1,1 @@
+"""Byte layouts and constants as the documents print them; no logic."""
