@@ -1,0 +1,38 @@
+"""Kernel images: told apart by content, read under a budget. Bytes in, values out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hvmlite.errors import FormatError
+from hvmlite.images import _looks, bzimage, compressed, elf
+from hvmlite.images._limits import Limits
+
+if TYPE_CHECKING:
+    from hvmlite.model import Image
+    from hvmlite.wire import Buffer
+
+__all__ = ["FORMATS", "Limits", "parse"]
+
+# bzimage first: one file may be a bzImage and something else at its beginning (a PE program).
+# compressed last: its magics are short.
+FORMATS = (bzimage, elf, compressed)
+"""The formats, in the order in which they are tried; see :func:`parse`."""
+
+
+def parse(data: Buffer, source: str, limits: Limits | None = None) -> Image:
+    """Read a kernel image of any format that is known, by its content.
+
+    :param data: the whole file; segments of the result are slices of it, never copies
+    :param source: the name of the file, for messages
+    :param limits: budgets for decompression
+    :raises FormatError: it is none of them, or one that is broken; says what it looks like
+    """
+    view = memoryview(data).toreadonly()
+    for member in FORMATS:
+        if member.recognises(view):
+            image: Image = member.parse(view, source, limits or Limits())
+            return image
+    raise FormatError(
+        f"looks like {_looks.like(view)}, a bzImage or an ELF file was needed", source=source
+    )

@@ -1,0 +1,122 @@
+"""The compressions that a kernel's payload can have: told apart by magic, undone under a budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hvmlite.errors import FormatError, LimitError
+from hvmlite.images import _lz4, _lzo, _streams
+from hvmlite.images._output import Output
+from hvmlite.images._zstd import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hvmlite.images._limits import Limits
+    from hvmlite.wire import Buffer
+
+__all__ = ["MAGICS", "Unpacked", "decompress", "detect", "peek"]
+
+MAGICS = {
+    "gzip": b"\x1f\x8b\x08",
+    "bzip2": b"BZh",
+    "lzma": b"\x5d\x00\x00",  # properties of every preset; a dictionary of whole 64 KiB
+    "xz": b"\xfd7zXZ\x00",
+    "lzo": _lzo.MAGIC,
+    "lz4": _lz4.MAGIC,
+    "zstd": b"\x28\xb5\x2f\xfd",
+}
+"""What a stream begins with (Linux ``lib/decompress.c``), by name."""
+
+_DECODERS: dict[str, Callable[[memoryview, Output, Limits], int]] = {
+    "gzip": _streams.gzip,
+    "bzip2": _streams.bzip2,
+    "lzma": _streams.lzma,
+    "xz": _streams.xz,
+    "lzo": _lzo.lzo,
+    "lz4": _lz4.lz4_legacy,
+}
+# Seconds per byte of the slow decoders, compared with each other (1 MiB of xz takes some 80 ms).
+_SLOWNESS = {"bzip2": 2, "lzma": 1, "xz": 1}
+_MAX_STREAMS = 1 << 10
+
+
+class Unpacked(NamedTuple):
+    """What came out, and how many bytes of the input it took."""
+
+    data: memoryview
+    used: int
+
+
+def detect(data: Buffer) -> str | None:
+    """Return the name of the compression that `data` begins with, if any."""
+    start = bytes(data[:9])
+    return next((name for name, magic in MAGICS.items() if start.startswith(magic)), None)
+
+
+def decompress(
+    name: str,
+    data: memoryview,
+    *,
+    limits: Limits,
+    source: str,
+    hint: int | None = None,
+    head: bytes = b"",
+    concatenated: bool = False,
+) -> Unpacked:
+    """Decompress what `data` begins with; whatever follows it is left alone.
+
+    :param name: a key of :data:`MAGICS`
+    :param hint: how many bytes to expect; a wrong number costs time only
+    :param head: what the result must begin with
+    :param concatenated: go on with further streams of the same kind, as the command-line tools do
+        and the kernel does not
+    :raises FormatError: the data is corrupt, or the result does not begin with `head`
+    :raises LimitError: a budget was hit; it has its name
+    """
+    output = Output(limits.output, source, hint=hint, head=head)
+    used = _decode(name, data, output, limits, hint)
+    streams = 1
+    while concatenated and bytes(data[used : used + 9]).startswith(MAGICS[name]):
+        streams += 1
+        if streams > _MAX_STREAMS:
+            raise LimitError(
+                f"more than {_MAX_STREAMS} {name} streams, the limit is {_MAX_STREAMS}",
+                limit="streams",
+                allowed=_MAX_STREAMS,
+                source=source,
+            )
+        used += _decode(name, data[used:], output, limits, None)
+    return Unpacked(output.finish(), used)
+
+
+def peek(name: str, data: memoryview, count: int, *, limits: Limits, source: str) -> bytes:
+    """Decompress the first `count` bytes only, or those that there are.
+
+    :raises FormatError: not even that can be decompressed
+    """
+    output = Output(count, source)
+    try:
+        _decode(name, data, output, limits, None)
+    except LimitError as error:
+        if error.limit != "output":
+            raise
+    except FormatError:
+        if not output.position:
+            raise
+    return output.start(count)
+
+
+def _decode(name: str, data: memoryview, output: Output, limits: Limits, hint: int | None) -> int:
+    allowed = limits.slow_input // _SLOWNESS[name] if name in _SLOWNESS else len(data)
+    if len(data) > allowed:
+        raise LimitError(
+            f"{len(data)} bytes of {name} data, the limit is {allowed}",
+            limit="slow_input",
+            allowed=allowed,
+            source=output.source,
+            hint="If you trust the file, raise the limit on slow input.",
+        )
+    if name == "zstd":
+        return zstd(data, output, limits, hint)
+    return _DECODERS[name](data, output, limits)
