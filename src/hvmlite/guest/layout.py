@@ -1,0 +1,93 @@
+"""The few guest-physical addresses that are fixed, each with its reason.
+
+Everything else is a :class:`hvmlite.model.Piece` that says what it needs and gets its address from
+:mod:`hvmlite.guest.place`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "ACPI",
+    "BASE_MEMORY_END",
+    "EBDA",
+    "FIRST_FREE",
+    "FOUR_GIB",
+    "HIGH_MEMORY",
+    "LEGACY_HOLE",
+    "LINUX_PVH",
+    "LOW_MEMORY",
+    "MODULES",
+    "PAGE",
+    "VGA",
+    "Window",
+]
+
+
+class Window(NamedTuple):
+    """Addresses from `low` up to, not including, `high`."""
+
+    low: int
+    high: int
+
+
+PAGE = 0x1000
+"""Size and alignment of what a guest manages memory in."""
+
+FIRST_FREE = 0x1000
+"""The first address that a piece gets unless it asks for a lower one by `at`.
+
+Below lie the real-mode interrupt vectors (0-0x3FF) and the BIOS data area (0x400-0x4FF). Kernels
+read the latter (0x40E: segment of the EBDA, 0x413: KiB of base memory) and must find zeros there
+where no firmware ran. And address 0 means "absent" in most boot information (PVH, multiboot).
+"""
+
+BASE_MEMORY_END = 0x9F000
+"""Where Linux takes base memory to end when the BIOS data area does not say it.
+
+``reserve_bios_regions`` in arch/x86/kernel/ebda.c reserves from here up to 1 MiB.
+"""
+
+EBDA = 0x9FC00
+"""The extended BIOS data area of a PC: the last KiB of base memory, never RAM in a PC's map."""
+
+LEGACY_HOLE = Window(0xA0000, 0x100000)
+"""Video memory, option ROMs and the BIOS of a PC: no RAM, whatever is below them."""
+
+VGA = Window(0xA0000, 0xC0000)
+"""The frame buffer of a VGA: the part of the legacy hole that belongs to a PCI device."""
+
+HIGH_MEMORY = 0x100000
+"""1 MiB, the first address above the legacy hole. Kernels are not moved below it."""
+
+FOUR_GIB = 1 << 32
+"""The end of what 32-bit pointers reach: modules, command line, ACPI 1.0 pointers."""
+
+LOW_MEMORY = Window(FIRST_FREE, BASE_MEMORY_END)
+"""Base memory: the place for boot information, page tables and descriptor tables.
+
+Linux reserves the whole first MiB while it starts (``reserve_real_mode`` in
+arch/x86/realmode/init.c), so neither its allocator nor its physical KASLR (which avoids only what
+it knows: kernel, initrd, command line, zero page) overwrites what lies here. Every entry mode
+reaches it, and so does the first GiB that the PVH entry maps.
+"""
+
+LINUX_PVH = Window(FIRST_FREE, 1 << 30)
+"""Where Linux's PVH entry reads start info, module list and memory map.
+
+Its page tables for ``xen_prepare_pvh`` map the first GiB only (``pvh_level2_kernel_pgt`` and
+``init_top_pgt`` in arch/x86/platform/pvh/head.S); a table above it is a triple fault.
+"""
+
+MODULES = Window(HIGH_MEMORY, FOUR_GIB)
+"""Modules: above the first MiB, which Linux keeps for itself, and below 4 GiB because the zero page
+that Linux's PVH entry fills has 32-bit fields for them."""
+
+ACPI = Window(FIRST_FREE, LEGACY_HOLE.low)
+"""ACPI tables: at the end of base memory, where the memory map has a boundary anyway.
+
+Below 4 GiB, as 32-bit kernels and the FADT's 32-bit fields need; out of the way of kernels that are
+linked or moved to any address above 1 MiB; and up to the legacy hole, because Linux takes nothing
+above :data:`BASE_MEMORY_END` for RAM, whatever the map says.
+"""
