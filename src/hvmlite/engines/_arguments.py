@@ -1,0 +1,71 @@
+"""QEMU's command line for one plan."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from hvmlite.engines import _q35 as q35
+from hvmlite.engines._process import inherited
+
+if TYPE_CHECKING:
+    from hvmlite.model import Disk, Machine, RunOptions
+
+__all__ = ["Descriptors", "arguments"]
+
+# What q35 would add and the plan's machine does not describe.
+_LEFT_OUT = ("i8042", "usb", "smbus", "sata", "vmport", "hpet", "graphics")
+
+# Before 8.0, TCG's CMPXCHG16B forgets to store the pending condition codes first; an interrupt soon
+# after it pushes garbage as EFLAGS. Linux's slab allocator uses it on every allocation: one boot of
+# ten ends in a double fault. A kernel without CX16 takes another path. `extra` may say -cpu again.
+_CPU = {"tcg": "max,cx16=off", "kvm": "host"}
+
+
+class Descriptors(NamedTuple):
+    """Guest RAM, the reset ROM, QEMU's end of the QMP socket, the write end of the log pipe."""
+
+    ram: int
+    rom: int
+    qmp: int
+    log: int
+
+
+def arguments(
+    machine: Machine, options: RunOptions, accelerator: str, fds: Descriptors
+) -> list[str]:
+    """Return all arguments after the program's name.
+
+    :param accelerator: "tcg" or "kvm"
+    :param fds: what QEMU inherits
+    """
+    board = ["q35", f"accel={accelerator}", "smm=on", "memory-backend=ram"]
+    board += [f"{name}=off" for name in _LEFT_OUT]
+    backend = f"id=ram,size={machine.memory}B,mem-path={inherited(fds.ram)},share=on"
+    args = ["-nodefaults", "-no-user-config", "-display", "none", "-S"]
+    args += ["-machine", ",".join(board), "-cpu", _CPU[accelerator], "-smp", str(machine.cpus)]
+    args += ["-m", f"{machine.memory}B", "-object", f"memory-backend-file,{backend}"]
+    args += ["-bios", inherited(fds.rom)]
+    args += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+    args += ["-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"]
+    args += ["-device", f"isa-debug-exit,iobase={q35.EXIT_PORT:#x},iosize=4"]
+    # The guest's end is looked at before QEMU goes: reset and power-off only stop the processors.
+    args += ["-action", "reboot=shutdown,shutdown=pause,panic=shutdown"]
+    args += ["-d", "cpu_reset", "-D", inherited(fds.log)]
+    for number, disk in enumerate(machine.disks):
+        args += _disk(number, disk)
+    if options.gdb is not None:
+        args += ["-gdb", f"tcp:127.0.0.1:{options.gdb}"]
+    return [*args, *options.extra]
+
+
+def _disk(number: int, disk: Disk) -> list[str]:
+    # -blockdev: the path is a path, never a protocol or JSON, and the format is stated.
+    name = f"disk{number}"
+    node = {
+        "node-name": name,
+        "driver": disk.format,
+        "read-only": disk.read_only,
+        "file": {"driver": "file", "filename": disk.path, "read-only": disk.read_only},
+    }
+    return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,drive={name}"]

@@ -1,0 +1,109 @@
+"""Whether QEMU can run here, on which accelerator, and if not, why."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from hvmlite.errors import EngineUnavailable
+from hvmlite.model import Availability
+
+__all__ = ["OLDEST", "PROGRAM", "accelerator", "available", "find"]
+
+NAME = "qemu"
+PROGRAM = "qemu-system-x86_64"
+OLDEST = (7, 2)
+"""The oldest version that is tested (Debian 12): q35 must be able to leave out its i8042."""
+
+_HINT = (
+    "install it: apt-get install qemu-system-x86 (Debian, Ubuntu), dnf install qemu-system-x86 "
+    "(Fedora), pacman -S qemu-system-x86 (Arch), zypper install qemu-x86 (openSUSE)"
+)
+_ELSEWHERE = ("/usr/libexec/qemu-kvm",)  # Red Hat's
+
+
+def find() -> str:
+    """Return the path of QEMU.
+
+    :raises EngineUnavailable: there is none, or it may not be executed
+    """
+    if path := shutil.which(PROGRAM):
+        return path
+    for path in _ELSEWHERE:
+        if os.access(path, os.X_OK):
+            return path
+    for folder in os.get_exec_path():
+        if (file := Path(folder) / PROGRAM).is_file():
+            raise EngineUnavailable(f"{file}: forbidden, permission to execute needed", engine=NAME)
+    raise EngineUnavailable(f"{PROGRAM}: absent, needed in PATH", engine=NAME, hint=_HINT)
+
+
+def available() -> Availability:
+    """Ask QEMU for its version, and the system for its accelerators."""
+    try:
+        path = find()
+        version = _version(path)
+    except EngineUnavailable as reason:
+        return Availability(NAME, ok=False, reason=str(reason), hint=reason.hint)
+    kvm = kvm_missing()
+    facts = (
+        ("path", path),
+        ("accelerator tcg", "available"),
+        ("accelerator kvm", f"not used: {kvm}" if kvm else "available"),
+    )
+    return Availability(NAME, ok=True, version=version, facts=facts)
+
+
+def _version(path: str) -> str:
+    import subprocess
+
+    try:
+        run = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as cause:
+        raise EngineUnavailable(f"{path}: cannot be executed: {cause}", engine=NAME) from cause
+    match = re.search(r"version (\d+)\.(\d+)(\.\d+)*", run.stdout)
+    if match is None:
+        said = (run.stderr or run.stdout).strip().splitlines()[-1:] or ["nothing"]
+        raise EngineUnavailable(f"{path}: says {said[0]!r}, a version needed", engine=NAME)
+    if (int(match[1]), int(match[2])) < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise EngineUnavailable(
+            f"{path}: too old, {match[1]}.{match[2]} found, {needed} needed",
+            engine=NAME,
+            hint=_HINT,
+        )
+    return match[0].removeprefix("version ")
+
+
+def kvm_missing() -> str:
+    """Say why KVM cannot be used; empty if it can."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    except OSError:
+        flags = []
+    if not {"svm", "vmx"} & set(flags):
+        # A /dev/kvm may be there all the same: a software one, slower and stranger than TCG.
+        return "the processor has neither svm nor vmx (/proc/cpuinfo)"
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return "/dev/kvm is absent (modules kvm_intel, kvm_amd)"
+    except PermissionError:
+        return "/dev/kvm is forbidden (become a member of the group kvm)"
+    except OSError as error:
+        return f"/dev/kvm cannot be opened: {error.strerror}"
+    return ""
+
+
+def accelerator(wanted: str) -> str:
+    """Return "tcg" or "kvm" for what :class:`hvmlite.model.RunOptions` asks for.
+
+    "kvm" is taken at its word, so that QEMU says what is wrong with it.
+    """
+    if wanted == "auto":
+        return "tcg" if kvm_missing() else "kvm"
+    return wanted

@@ -1,0 +1,140 @@
+"""The reset ROM: 64 KiB at the top of 4 GiB that start a processor in any architectural state.
+
+Loading a state piece by piece cannot work for every state: TR wants a writable descriptor, the last
+instruction must still be mapped by the guest's page tables and lie within its code segment, and
+hidden parts cannot be chosen in real mode. But a processor can load all of it at once: RSM, the
+return from system management mode, does so from a table in memory. Hence
+
+1. from the reset vector to flat 32-bit mode; there the writes that firmware would have done, the
+   MSRs, CR2 and CR8;
+2. a first SMI, whose handler moves the processor's SMBASE from its reset value, in the midst of
+   guest RAM, to SMRAM, which is nobody's RAM. What it overwrote is put back;
+3. a second SMI, whose handler replaces the saved state by the wanted one: RSM enters the guest.
+
+Nothing of the guest's memory is read or changed (but for the few bytes that are put back), and
+nothing is left switched on. The other processors wait for their SIPI as usual.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hvmlite.engines import _q35 as q35
+from hvmlite.engines._asm import Code
+from hvmlite.engines._check import check
+from hvmlite.engines._smm import ENTRY_OFFSET, RESET_SMBASE, SAVE_OFFSET, StateSave, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hvmlite.engines._q35 import PortWrite
+    from hvmlite.model import CpuState
+
+__all__ = ["SIZE", "build"]
+
+SIZE = 0x10000
+_BASE = (1 << 32) - SIZE
+_VECTOR = 0xFFF0  # where a processor starts after reset
+
+_GDT = 0x10  # behind the jump that is the first instruction of real mode's part
+_MAIN = 0x100
+_STATE = 0x8000
+_HANDLERS = 0x9000
+_KEPT = 0x100  # how much room the first handler may overwrite
+
+_TPR = 0xFEE0_0080  # local APIC: task priority, CR8 in bits 4-7 (SDM volume 3, 11.8.6)
+
+
+def build(cpu: CpuState, setup: Iterable[PortWrite] = ()) -> bytes:
+    """Return the ROM that starts `cpu`, after the port writes `setup`.
+
+    :raises RequestError: the processor cannot be in this state; `field` names the register
+    :raises UnsupportedError: the ROM cannot bring it there; `feature` names the register
+    """
+    check(cpu)
+    rom = bytearray(SIZE)
+
+    def put(offset: int, data: bytes | bytearray) -> None:
+        rom[offset : offset + len(data)] = data
+
+    main, handlers = _main(cpu, setup)
+    put(0, _real())
+    put(_MAIN, main)
+    put(_STATE, save(cpu).pack())
+    put(_HANDLERS, handlers)
+    put(_VECTOR, b"\xe9" + (-(_VECTOR + 3) & 0xFFFF).to_bytes(2, "little"))  # JMP 0
+    return bytes(rom)
+
+
+def _real() -> bytes:
+    # 16-bit code at offset 0, CS base is still that of reset; then the ROM's own GDT.
+    code = Code(0, bits=16)
+    code.emit(b"\xeb", bytes([0x40 - 2]))  # JMP over the table
+    code.data.extend(bytes(_GDT - len(code.data)))
+    code.emit(bytes(8), _descriptor(0x9B), _descriptor(0x93))
+    gdtr = code.here
+    code.emit((23).to_bytes(2, "little"), (_BASE + _GDT).to_bytes(4, "little"))
+    code.data.extend(bytes(0x40 - len(code.data)))
+    code.emit(b"\xfa")  # CLI
+    # The 32-bit form, with a CS prefix: the 16-bit form loads 24 bits of base only.
+    code.emit(b"\x66\x2e\x0f\x01\x16", gdtr.to_bytes(2, "little"))  # LGDT CS:[gdtr]
+    code.emit(b"\x0f\x20\xc0\x0c\x01\x0f\x22\xc0")  # CR0.PE = 1
+    code.emit(b"\x66\xea", (_BASE + _MAIN).to_bytes(4, "little"), b"\x08\x00")  # JMP 8:main
+    return bytes(code.data)
+
+
+def _descriptor(access: int) -> bytes:
+    return b"\xff\xff\0\0\0" + bytes([access, 0xCF, 0])  # flat, 4 GiB, 32-bit
+
+
+def _main(cpu: CpuState, setup: Iterable[PortWrite]) -> tuple[bytes, bytes]:
+    # The 32-bit part and, because each names addresses of the other, the two SMI handlers.
+    code = Code(_BASE + _MAIN)
+    code.emit(b"\x66\xb8\x10\x00\x8e\xd8\x8e\xc0\x8e\xd0")  # DS, ES, SS = 0x10
+    _write(code, setup)
+    for index, value in cpu.msrs:
+        code.wrmsr(index, value)
+    code.mov_cr2(cpu.cr2)
+    code.store(_TPR, cpu.cr8 << 4)
+
+    spare, entry, area = q35.SMRAM_START, RESET_SMBASE + ENTRY_OFFSET, RESET_SMBASE + SAVE_OFFSET
+    _write(code, q35.SMRAM_OPEN)
+    code.copy(spare, entry, _KEPT)
+    code.copy(spare + _KEPT, area, StateSave.SIZE)
+    code.copy(entry, _BASE + _HANDLERS, _KEPT)
+    code.out(q35.SMI_EN, q35.SMI_APMC, 4)
+    code.out(q35.APM_CNT, 0)
+    code.spin()
+    moved = _move(code.here)
+    enter = _enter()
+    code.copy(entry, spare, _KEPT)
+    code.copy(area, spare + _KEPT, StateSave.SIZE)
+    code.copy(spare + ENTRY_OFFSET, _BASE + _HANDLERS + _KEPT, len(enter))
+    _write(code, q35.SMRAM_CLOSE)
+    code.out(q35.APM_CNT, 0)
+    code.spin()
+    return bytes(code.data), moved.ljust(_KEPT, b"\xf4") + enter
+
+
+def _write(code: Code, writes: Iterable[PortWrite]) -> None:
+    for port, value, size in writes:
+        code.out(port, value, size)
+
+
+def _move(resume: int) -> bytes:
+    # First SMI: SMBASE becomes SMRAM, and the spinning code goes on at `resume`.
+    code = Code(RESET_SMBASE + ENTRY_OFFSET, bits=16)
+    area = RESET_SMBASE + SAVE_OFFSET
+    code.store(area + StateSave.FIELDS["smbase"].offset, q35.SMRAM_START)
+    code.store(area + StateSave.FIELDS["rip"].offset, resume)
+    code.rsm()
+    return bytes(code.data)
+
+
+def _enter() -> bytes:
+    # Second SMI: no further ones, and back to a state that never was.
+    code = Code(q35.SMRAM_START + ENTRY_OFFSET, bits=16)
+    code.copy(q35.SMRAM_START + SAVE_OFFSET, _BASE + _STATE, StateSave.SIZE)
+    code.out(q35.SMI_EN, 0, 4)
+    code.rsm()
+    return bytes(code.data)

@@ -1,0 +1,70 @@
+"""What every engine offers: the shapes that boot and cli work with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from hvmlite.model import Ending
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hvmlite.engines._console import Console
+    from hvmlite.model import Availability, Disk, GuestPlan, Machine, Outcome, RunOptions
+
+__all__ = ["Engine", "Session"]
+
+
+class Session(Protocol):
+    """A guest that runs; a context manager that ends its engine in every case."""
+
+    @property
+    def console(self) -> Console:
+        """The guest's console."""
+
+    @property
+    def exec_time(self) -> float:
+        """The :func:`time.monotonic` right before the engine's program was started."""
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """Wait for the guest's end; after `timeout` seconds stop it (``Ending.TIMEOUT``).
+
+        :raises EngineLost: the engine died without a verdict about the guest
+        """
+
+    def stop(self, kind: Ending = Ending.INTERRUPTED) -> Outcome:
+        """End the guest now; if it has ended by itself already, that outcome stands."""
+
+    def close(self) -> None:
+        """End the engine's process, whatever its state; safe to call twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """A module that runs plans."""
+
+    NAME: str
+
+    def available(self) -> Availability:
+        """Say whether the engine can run here, and if not, why and what to do about it."""
+
+    def machine(self, memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
+        """Describe the machine that the engine makes.
+
+        :raises RequestError: it makes none like that
+        """
+
+    def start(self, plan: GuestPlan, options: RunOptions) -> Session:
+        """Start the guest.
+
+        :raises EngineUnavailable: the engine cannot run here
+        :raises EngineError: the engine refuses, in its own words
+        """
