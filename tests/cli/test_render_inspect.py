@@ -1,0 +1,86 @@
+"""What `inspect` says, of images with a payload, without, and with a broken one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from cli import values
+from cli.json_tables import complaints
+from hvmlite.cli._answer import dumps
+from hvmlite.cli._style import Style
+from hvmlite.cli.render.inspect import Report
+from hvmlite.errors import FormatError
+
+EVIL = values.EVIL
+
+
+def broken():
+    raise FormatError(f"stream of {EVIL}: ends early", source="k", offset=5)
+
+
+INNER = values.image()
+IMAGES = {
+    "elf": values.image(),
+    "bzimage": values.bzimage(lambda: INNER),
+    "broken": values.bzimage(broken),
+}
+
+
+def report(name):
+    return Report.of(IMAGES[name], values.answers(INNER))
+
+
+def document(name):
+    return json.loads(dumps(report(name).document()))
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_document_is_what_the_page_says(name):
+    assert complaints(document(name), "inspect") == []
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("style", [Style(), Style(unicode=True)])
+def test_no_line_can_hurt_a_terminal(name, style):
+    for line in report(name).lines(style):
+        assert line.isprintable(), line
+
+
+def test_the_document_says_what_was_found():
+    found = document("bzimage")
+    assert found["sha256"] == hashlib.sha256(bytes(INNER.data)).hexdigest()
+    assert [offer["protocol"] for offer in found["offers"]] == ["pvh", "linux32"]
+    assert found["offers"][0]["relocation"] == {
+        "align": 0x200000, "lowest": 1 << 20, "highest": 0xFFFFFFFF
+    }  # fmt: skip
+    (refusal,) = found["refusals"]
+    assert refusal["reasons"][0]["needed"] == "XLF_KERNEL_64 needed"
+    notes = found["payload"]["image"]["notes"]
+    assert [note["value"] for note in notes[:2]] == [0x1000370, [1, 2, 1 << 63]]
+    assert notes[3]["value"] is None
+    assert (notes[3]["desc"], notes[3]["desc_size"]) == ("00" * 256, 1000)
+
+
+def test_a_payload_that_cannot_be_unpacked_is_reported_not_raised():
+    payload = document("broken")["payload"]
+    assert payload["image"] is None
+    assert payload["error"].endswith("ends early")
+    assert any("ends early" in line for line in report("broken").lines(Style()))
+
+
+def test_people_see_ways_in_and_closed_ones():
+    lines = list(report("bzimage").lines(Style()))
+    at, closed = lines.index("ways in"), lines.index("closed")
+    assert lines[at + 1] == "  pvh      entry 0x01000370 in the payload, needs 51 MiB of RAM"
+    assert lines[at + 3] == (
+        "           may be moved within 0x00100000-0xffffffff, by multiples of 2 MiB"
+    )
+    assert lines[closed + 1] == "  linux64  xloadflags: bit 0 clear, XLF_KERNEL_64 needed"
+
+
+def test_no_way_in_is_said():
+    refused = [answer for answer in values.answers(INNER) if not hasattr(answer, "entry")]
+    assert "no way in" in list(Report.of(INNER, refused).lines(Style()))
