@@ -1,0 +1,137 @@
+"""`make bench`: every speed that is promised, measured with both sides in one run.
+
+Each line gives our median, the other side's median, and the ratio. The exit status says whether
+all ratios keep within their limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _measure import Comparison, interleaved
+from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, QEMU, initrd, timed_boot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).resolve().parent
+
+
+def ours(ird: Path) -> list[str]:
+    """Return the command that all benchmarks run."""
+    command = [str(HVMLITE), "run", str(KERNEL), "-i", str(ird), "-a", CMDLINE]
+    return [*command, "-m", f"{MEMORY_MIB}M", "--accel", "tcg"]
+
+
+def boots(ird: Path, rounds: int) -> list[Comparison]:
+    """From the bzImage to the guest's `reboot -f`, against QEMU's own ways to start it."""
+
+    def qemu(machine: str) -> list[str]:
+        command = [QEMU, "-M", machine, "-accel", "tcg", "-m", str(MEMORY_MIB)]
+        command += ["-kernel", str(KERNEL), "-initrd", str(ird), "-append", CMDLINE]
+        return [*command, "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio"]
+
+    medians = interleaved(
+        {
+            "hvmlite": partial(timed_boot, ours(ird)),
+            "q35": partial(timed_boot, qemu("q35")),
+            "microvm": partial(timed_boot, qemu("microvm")),
+        },
+        rounds,
+    )
+    return [
+        Comparison("boot: bzImage, q35 -kernel", medians["hvmlite"], medians["q35"], 0.70),
+        Comparison("boot: bzImage, microvm -kernel", medians["hvmlite"], medians["microvm"], 0.85),
+    ]
+
+
+def prepare(ird: Path, rounds: int) -> list[Comparison]:
+    """From our process's start to QEMU's exec, against the floor script's whole life."""
+    stand_in = BUILD / "path" / QEMU
+    stand_in.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cc", "-O2", "-o", stand_in, HERE / "exec_stamp.c"], check=True)
+    stamp = BUILD / "exec-stamp"
+    environment = {
+        **os.environ,
+        "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
+        "EXEC_STAMP": str(stamp),
+        "EXEC_REAL": str(shutil.which(QEMU)),
+    }
+    command = ours(ird)
+
+    def preparation() -> float:
+        started = time.monotonic()
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+        return float(stamp.read_text()) - started
+
+    floor = _lifetime([sys.executable, str(HERE / "floor.py"), str(KERNEL)])
+    medians = interleaved({"hvmlite": preparation, "floor": floor}, rounds)
+    return [Comparison("prepare: floor script", medians["hvmlite"], medians["floor"], 1.5)]
+
+
+def startup(rounds: int) -> list[Comparison]:
+    """`hvmlite --help` against an interpreter that does nothing."""
+    medians = interleaved(
+        {
+            "help": _lifetime([str(HVMLITE), "--help"]),
+            "pass": _lifetime([sys.executable, "-c", "pass"]),
+        },
+        rounds * 3,
+    )
+    return [Comparison("start-up: --help, python3 -c pass", medians["help"], medians["pass"], 6.0)]
+
+
+def memory(ird: Path) -> list[Comparison]:
+    """The peak of our own process against 2.2 x (kernel + initrd) + 48 MiB."""
+    image = KERNEL.read_bytes()
+    offset = (image[0x1F1] + 1) * 512 + int.from_bytes(image[0x248:0x24C], "little")
+    end = offset + int.from_bytes(image[0x24C:0x250], "little")
+    unpacked = int.from_bytes(image[end - 4 : end], "little")
+    command = ours(ird)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max([peak, *(int(x.split()[1]) for x in status.splitlines() if "VmHWM" in x)])
+        time.sleep(0.02)
+    allowed = 2.2 * (unpacked + ird.stat().st_size) + (48 << 20)
+    name = "peak memory: 2.2 x content + 48 MiB"
+    return [Comparison(name, peak / 1024, allowed / 2**20, 1, "MiB")]
+
+
+def _lifetime(command: list[str]) -> Callable[[], float]:
+    def run() -> float:
+        started = time.monotonic()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return time.monotonic() - started
+
+    return run
+
+
+def main() -> int:
+    """Run the benchmarks that were asked for and print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    ird = initrd()
+    found = startup(options.rounds) + prepare(ird, options.rounds)
+    found += memory(ird) + boots(ird, options.rounds)
+    if options.json:
+        print(json.dumps([{**vars(each), "ratio": each.ratio, "ok": each.holds} for each in found]))
+    else:
+        print(*found, sep="\n")
+    return 0 if all(each.holds for each in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

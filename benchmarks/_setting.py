@@ -1,0 +1,61 @@
+"""What the benchmarks run: the kernel, the initrd, the command line, the programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "bench"
+KERNEL = ROOT / "build/kernels/6.12-cloud/vmlinuz"
+MEMORY_MIB = 512
+CMDLINE = "console=ttyS0 panic=-1 reboot=t"
+HVMLITE = Path(sys.executable).parent / "hvmlite"
+QEMU = "qemu-system-x86_64"
+TIMEOUT = 60.0
+
+INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox echo bench-init-reached
+/bin/busybox reboot -f
+"""
+
+
+def initrd() -> Path:
+    """Build the initrd that all sides boot: busybox, one mount, one line, `reboot -f`."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    from initramfs import Archive
+
+    BUILD.mkdir(parents=True, exist_ok=True)
+    archive = Archive()
+    for directory in ("bin", "proc", "dev"):
+        archive.directory(directory)
+    archive.character_device("dev/console", 5, 1)
+    archive.file("bin/busybox", Path("/bin/busybox").read_bytes(), 0o755)
+    archive.file("init", INIT.encode(), 0o755)
+    target = BUILD / "initrd.gz"
+    target.write_bytes(archive.gzip())
+    return target
+
+
+def timed_boot(command: list[str]) -> float:
+    """Run a boot to its end and return the seconds; one that never ends is run again and told."""
+    while True:
+        started = time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"no end in {TIMEOUT:.0f} s, run again: {command[0]}", *command[1:4])
+            continue
+        if b"bench-init-reached" not in done.stdout:
+            raise SystemExit(f"the guest did not reach its init: {done.stdout[-2000:]!r}")
+        return time.monotonic() - started

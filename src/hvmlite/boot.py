@@ -1,0 +1,321 @@
+"""The one meeting place of the rooms: open, offers, choose, encode, place, run."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from hvmlite import images, protocols
+from hvmlite.errors import PlacementError, RequestError
+from hvmlite.guest import acpi
+from hvmlite.guest.place import place
+from hvmlite.images import Limits
+from hvmlite.model import (
+    Availability,
+    BootInfo,
+    Disk,
+    GuestPlan,
+    Image,
+    Machine,
+    Module,
+    Offer,
+    Outcome,
+    Ref,
+    Refusal,
+    RunOptions,
+)
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from hvmlite.engines import Console, Engine, Session
+
+__all__ = ["Run", "Timing", "engines", "offers", "open_image", "plan", "run"]
+
+DEFAULT_MEMORY = 512 << 20
+"""Guest RAM in bytes when nobody asks for another size."""
+
+Path = str | os.PathLike[str]
+
+
+def open_image(path: Path, limits: Limits | None = None) -> Image:
+    """Open a boot image, recognised by its content.
+
+    :param limits: budgets for what is unpacked, now or later, from the image
+    :raises FormatError: it is no boot image, or a broken one
+    :raises RequestError: the file cannot be read
+    """
+    return images.parse(_map_file(path, "image"), os.fspath(path), limits or Limits())
+
+
+def offers(image: Image) -> tuple[Offer | Refusal, ...]:
+    """Ask every protocol whether `image` can be entered by it, in order of preference."""
+    return tuple(protocol.offers(image) for protocol in protocols.PROTOCOLS)
+
+
+def engines() -> tuple[Availability, ...]:
+    """Ask every engine whether it can run here."""
+    from hvmlite.engines import ENGINES
+
+    return tuple(engine.available() for engine in ENGINES)
+
+
+def plan(
+    image: Image | Path,
+    *,
+    initrds: Sequence[Path] = (),
+    modules: Sequence[tuple[Path, str]] = (),
+    cmdline: str | bytes = "",
+    memory: int | None = None,
+    cpus: int = 1,
+    disks: Sequence[Disk] = (),
+    protocol: str | None = None,
+    engine: str | None = None,
+    limits: Limits | None = None,
+) -> GuestPlan:
+    """Work out everything that :func:`run` would do, and start nothing.
+
+    :param image: a path, or what :func:`open_image` returned
+    :param initrds: files handed over as the first modules, in this order
+    :param modules: further modules, each with its own command line
+    :param memory: RAM in bytes
+    :param protocol: the entry ABI; by default the first that the image offers
+    :param engine: the engine whose machine is planned for; by default the first
+    :raises FormatError: the image is broken
+    :raises RequestError: something asked for cannot be read, said or done
+    :raises PlacementError: it does not fit the guest's memory
+    """
+    if not isinstance(image, Image):
+        image = open_image(image, limits)
+    offer = _choose(image, protocol)
+    handed = [_module(path, "", number) for number, path in enumerate(initrds)]
+    handed += [_module(path, line, len(handed) + n) for n, (path, line) in enumerate(modules)]
+    info = BootInfo(cmdline=os.fsencode(cmdline), modules=tuple(handed))
+    size = DEFAULT_MEMORY if memory is None else memory
+    chosen = _engine(engine)
+
+    def attempt(size: int) -> GuestPlan:
+        return _lay_out(offer, info, chosen.machine(size, cpus, tuple(disks)))
+
+    try:
+        return attempt(size)
+    except PlacementError as cause:
+        _explain_memory(cause, size, attempt)
+        raise
+
+
+def run(
+    image: Image | Path,
+    *,
+    initrds: Sequence[Path] = (),
+    modules: Sequence[tuple[Path, str]] = (),
+    cmdline: str | bytes = "",
+    memory: int | None = None,
+    cpus: int = 1,
+    disks: Sequence[Disk] = (),
+    protocol: str | None = None,
+    engine: str | None = None,
+    limits: Limits | None = None,
+    accelerator: str = "auto",
+    extra: Sequence[str] = (),
+    gdb: int | None = None,
+) -> Run:
+    """Start a guest; use the result in a `with` statement, which ends the engine in every case.
+
+    The parameters are those of :func:`plan` and of :class:`hvmlite.model.RunOptions`.
+
+    :raises EngineUnavailable: the engine cannot run here
+    """
+    started = time.monotonic()
+    made = plan(
+        image,
+        initrds=initrds,
+        modules=modules,
+        cmdline=cmdline,
+        memory=memory,
+        cpus=cpus,
+        disks=disks,
+        protocol=protocol,
+        engine=engine,
+        limits=limits,
+    )
+    chosen = _engine(engine)
+    session = chosen.start(made, RunOptions(accelerator, tuple(extra), gdb))
+    return Run(made, session, chosen.NAME, started)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds: until the engine's program was started, from then to the end, and both together."""
+
+    prepare_s: float
+    guest_s: float
+    total_s: float
+
+
+class Run:
+    """A guest that runs: its plan, its console, and in the end its :class:`Outcome`."""
+
+    def __init__(self, made: GuestPlan, session: Session, engine: str, started: float) -> None:
+        self.plan = made
+        self.session = session
+        self.engine = engine
+        self.protocol = made.protocol
+        self._started = started
+        self._ended: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def console(self) -> Console:
+        """What the guest writes, as a stream; what is written to it, the guest reads."""
+        return self.session.console
+
+    def expect(self, pattern: str | bytes, timeout: float | None = None) -> re.Match[bytes]:
+        """Wait until `pattern` (a regular expression) appears on the console.
+
+        :raises TimeoutError: it did not in `timeout` seconds
+        :raises EOFError: the guest ended without it
+        """
+        return self.console.expect(pattern, timeout)
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """Wait for the end; after `timeout` seconds the guest is stopped, which is an outcome."""
+        return self.ended(self.session.wait(timeout))
+
+    def ended(self, outcome: Outcome) -> Outcome:
+        """Note that the guest has ended now, for :attr:`timing`."""
+        if self._ended is None:
+            self._ended = time.monotonic()
+        return outcome
+
+    @property
+    def timing(self) -> Timing:
+        """How long it took, up to the end or up to now."""
+        now = time.monotonic() if self._ended is None else self._ended
+        exec_time = self.session.exec_time
+        return Timing(exec_time - self._started, now - exec_time, now - self._started)
+
+    def close(self) -> None:
+        """End the engine, if it still runs; safe to call twice."""
+        self.session.close()
+
+
+def _choose(image: Image, name: str | None) -> Offer:
+    # The user's protocol, or the first that is offered; a refusal is told with all its reasons.
+    found = offers(image)
+    if name is not None and name not in {each.protocol for each in found}:
+        known = ", ".join(each.protocol for each in found)
+        raise RequestError(f"protocol {name}: not known, one of {known} needed", field="protocol")
+    wanted = [each for each in found if name in (None, each.protocol)]
+    for each in wanted:
+        if isinstance(each, Offer):
+            return each
+    reasons = "; ".join(
+        f"{each.protocol}: {reason}"
+        for each in wanted
+        if isinstance(each, Refusal)
+        for reason in each.reasons
+    )
+    raise RequestError(
+        f"{image.source}: offers no way in: {reasons}",
+        field="protocol",
+        hint=f"hvmlite inspect {image.source} shows everything that was looked for",
+    )
+
+
+def _engine(name: str | None) -> Engine:
+    from hvmlite.engines import ENGINES
+
+    for engine in ENGINES:
+        if name in (None, engine.NAME):
+            return engine
+    known = ", ".join(engine.NAME for engine in ENGINES)
+    raise RequestError(f"engine {name}: not known, one of {known} needed", field="engine")
+
+
+def _lay_out(offer: Offer, info: BootInfo, machine: Machine) -> GuestPlan:
+    # Protocols write contents, the placer gives addresses; ACPI is the machine's, not a protocol's.
+    protocol = next(each for each in protocols.PROTOCOLS if offer.protocol == each.NAME)
+    if offer.needs > machine.memory:
+        raise PlacementError(
+            f"{offer.image.source}: the kernel needs RAM up to {offer.needs:#x}, "
+            f"{machine.memory >> 20} MiB are given",
+            piece="kernel",
+            need=offer.needs,
+            limit=machine.memory,
+        )
+    entry = protocol.encode(offer, info, machine, Ref(acpi.RSDP))
+    entry = replace(entry, pieces=(*entry.pieces, *acpi.tables(machine)))
+    placed = place(entry, machine, info)
+    told = replace(placed.boot_info, rsdp=placed.address_of(acpi.RSDP))
+    return replace(placed, boot_info=told)
+
+
+def _explain_memory(error: PlacementError, given: int, attempt: Callable[[int], GuestPlan]) -> None:
+    # Say how much RAM would do: the least whole number of MiB for which everything can be placed.
+    def fits(mib: int) -> bool:
+        try:
+            attempt(mib << 20)
+        except PlacementError:
+            return False
+        return True
+
+    low = given >> 20
+    high = next((low + (64 << n) for n in range(11) if fits(low + (64 << n))), None)
+    if high is None:
+        return  # not a matter of RAM
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    error.hint = f"{high} MiB of RAM is the least that this needs (-m {high}M)"
+
+
+def _module(path: Path, cmdline: str, number: int) -> Module:
+    name = "initrd" if number == 0 else f"module {number}"
+    return Module(_map_file(path, name), os.fsencode(cmdline), name)
+
+
+def _map_file(path: Path, field: str) -> memoryview:
+    # Mapped, not read: what is copied to the guest is copied once.
+    import mmap
+    import stat
+
+    try:
+        # O_NONBLOCK: a FIFO must be refused, not waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise RequestError(
+                    f"{os.fspath(path)}: {_file_type(status.st_mode)}, a regular file needed",
+                    field=field,
+                )
+            if status.st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+        finally:
+            os.close(fd)
+    except OSError as cause:
+        reason = (cause.strerror or str(cause)).lower()
+        raise RequestError(f"{os.fspath(path)}: cannot be read: {reason}", field=field) from cause
+
+
+def _file_type(mode: int) -> str:
+    import stat
+
+    names = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISBLK, "block device"))
+    return next((name for test, name in names if test(mode)), "special file")
