@@ -55,6 +55,7 @@ setup-test:
 	@$(PYTHON) tools/packages.py test
 	@$(MAKE) --silent --no-print-directory .venv/installed-test
 	@$(PYTHON) tools/kernels.py
+	@$(PYTHON) tools/busybox_i386.py
 
 # An attempt that was interrupted leaves no target behind (.DELETE_ON_ERROR) and is made anew.
 .venv/pyvenv.cfg:

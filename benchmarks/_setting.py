@@ -14,7 +14,7 @@ MEMORY_MIB = 512
 CMDLINE = "console=ttyS0 panic=-1 reboot=t"
 HVMLITE = Path(sys.executable).parent / "hvmlite"
 QEMU = "qemu-system-x86_64"
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
@@ -40,8 +40,12 @@ def initrd() -> Path:
     return target
 
 
-def timed_boot(command: list[str]) -> float:
-    """Run a boot to its end and return the seconds; one that never ends is run again and told."""
+def timed_boot(command: list[str], *, forgive: bool = False) -> float:
+    """Run a boot to its end and return the seconds.
+
+    :param forgive: a boot that crashes or hangs is run again and told, not a reason to stop: plain
+        QEMU 7.2 under TCG does both now and then (see docs/engines.md)
+    """
     while True:
         started = time.monotonic()
         try:
@@ -53,9 +57,11 @@ def timed_boot(command: list[str]) -> float:
                 timeout=TIMEOUT,
                 check=False,
             )
+            reached, end = b"bench-init-reached" in done.stdout, done.stdout[-2000:]
         except subprocess.TimeoutExpired:
-            print(f"no end in {TIMEOUT:.0f} s, run again: {command[0]}", *command[1:4])
-            continue
-        if b"bench-init-reached" not in done.stdout:
-            raise SystemExit(f"the guest did not reach its init: {done.stdout[-2000:]!r}")
-        return time.monotonic() - started
+            reached, end = False, b"no end in time"
+        if reached:
+            return time.monotonic() - started
+        if not forgive:
+            raise SystemExit(f"the guest did not reach its init: {end!r}")
+        print("crashed or hung, run again:", " ".join(command[:3]), file=sys.stderr)

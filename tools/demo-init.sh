@@ -39,7 +39,8 @@ ram() {
 		total=$((total + 0x${range#*-} - 0x${range%-*} + 1))
 	done
 	free=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
-	echo "$((total >> 20)) MiB in the memory map, $free MiB of it for user space"
+	mib=$((total >> 20)).$(((total & 0xfffff) * 10 >> 20))
+	echo "$mib MiB in the memory map, $free MiB of it for user space"
 }
 
 echo

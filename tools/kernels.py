@@ -55,6 +55,8 @@ KERNELS = {
     "6.12-full": Kernel("linux-image-amd64", "bookworm", backports=True),
 }
 
+FILES = {r"\./boot/vmlinuz-[^/]+": "vmlinuz", r"\./boot/config-[^/]+": "config"}
+
 
 def resolve(apt: PrivateApt, kernel: Kernel, release: str) -> Package | None:
     """The package with the kernel itself, which the meta package only depends on."""
@@ -77,7 +79,7 @@ def fetch(names: list[str], build: Path, etc_apt: Path = Path("/etc/apt")) -> No
     if not missing(names, folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock"):
+    with locked(folder / ".lock"):
         for leftover in folder.glob(".partial-*"):
             shutil.rmtree(leftover)  # of a call that was killed: nobody else holds the lock
         absent = missing(names, folder)  # again: another call may have fetched them
@@ -130,7 +132,7 @@ def _install(apt: PrivateApt, package: Package, name: str, folder: Path) -> None
         else:
             _say(f"{name}: fetching {package.name} {package.version} ({package.architecture})")
             result.mkdir()
-            extract_boot(apt.download(package, Path(temporary)), result)
+            extract(apt.download(package, Path(temporary)), result, FILES)
         (result / "package.json").write_text(json.dumps(origin, indent=2) + "\n")
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)  # without its kernel: it is of no use
@@ -144,33 +146,37 @@ def _same_package(origin: dict[str, str], folder: Path) -> Path | None:
     return None
 
 
-def extract_boot(deb: Path, folder: Path) -> None:
-    """Take ``vmlinuz`` and ``config`` out of a Debian kernel package; the modules stay in it.
+def extract(deb: Path, folder: Path, files: dict[str, str]) -> None:
+    """Take some files out of a Debian package.
 
-    :raises AptError: if the package has no kernel.
+    :param files: the names to give them, by a regular expression for the whole path (``./boot/x``).
+        The first one must be there.
+    :raises AptError: if it is not.
     """
     command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dpkg:
         assert dpkg.stdout is not None
-        with suppress(tarfile.TarError):  # then the kernel is missing below
-            _take_boot(dpkg.stdout, folder)
+        with suppress(tarfile.TarError):  # then the file is missing below
+            _take(dpkg.stdout, folder, files)
         while dpkg.stdout.read(1 << 20):  # to its end, or dpkg-deb would die of a broken pipe
             pass
-    if dpkg.returncode != 0 or not (folder / "vmlinuz").is_file():
-        raise AptError(f"{deb.name}: no /boot/vmlinuz-* can be taken out of it")
+    first = next(iter(files.values()))
+    if dpkg.returncode != 0 or not (folder / first).is_file():
+        raise AptError(f"{deb.name}: no {first} can be taken out of it")
 
 
-def _take_boot(stream: IO[bytes], folder: Path) -> None:
+def _take(stream: IO[bytes], folder: Path, files: dict[str, str]) -> None:
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         for member in tar:
-            found = re.fullmatch(r"\./boot/(vmlinuz|config)-[^/]+", member.name)
-            content = tar.extractfile(member) if found and member.isfile() else None
-            if found and content:
-                (folder / found[1]).write_bytes(content.read())
+            name = next((n for path, n in files.items() if re.fullmatch(path, member.name)), None)
+            content = tar.extractfile(member) if name and member.isfile() else None
+            if name and content:
+                (folder / name).write_bytes(content.read())
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that keeps two calls from fetching at once."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

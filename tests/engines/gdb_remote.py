@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import socket
 import time
-from xml.etree import ElementTree as ET
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Remote:
@@ -53,12 +58,15 @@ class Remote:
     def registers(self) -> dict[str, int]:
         """What the stub says about every register of its target description."""
         raw = bytes.fromhex(self.ask(b"g").decode())
+        layout = list(self._layout("target.xml"))
+        if sum(bits for _, bits in layout) // 8 == len(raw) + 24:
+            # QEMU describes three registers that it does not send.
+            layout = [(n, b) for n, b in layout if n not in ("ss_base", "ds_base", "es_base")]
+        assert sum(bits for _, bits in layout) // 8 == len(raw)
         values, at = {}, 0
-        for name, bits in self._layout("target.xml"):
+        for name, bits in layout:
             values[name] = int.from_bytes(raw[at : at + bits // 8], "little")
             at += bits // 8
-            if at >= len(raw):
-                break
         return values
 
     def monitor(self, command: str) -> str:
@@ -77,9 +85,10 @@ class Remote:
             text += part[1:]
             if part[:1] == b"l":
                 break
-        for element in ET.fromstring(text).iter():
-            tag = element.tag.rpartition("}")[2]
-            if tag == "include":
-                yield from self._layout(element.attrib["href"])
-            elif tag == "reg":
-                yield element.attrib["name"], int(element.attrib["bitsize"])
+        # QEMU does not declare the prefix of xi:include, so no XML parser takes it.
+        for tag, attributes in re.findall(rb"<(xi:include|reg)\b([^>]*)>", text):
+            value = dict(re.findall(rb'(\w+)="([^"]*)"', attributes))
+            if tag == b"reg":
+                yield value[b"name"].decode(), int(value[b"bitsize"])
+            else:
+                yield from self._layout(value[b"href"].decode())

@@ -58,9 +58,7 @@ def identity_map(levels: int = 4) -> PlacedPiece:
         last = level == levels - 2
         entry = 0x83 if last else TABLES + (level + 1) * 0x1000 | 3
         data[level * 0x1000 : level * 0x1000 + 8] = entry.to_bytes(8, "little")
-    return PlacedPiece(
-        "page tables", Kind.PAGE_TABLES, TABLES, TABLES + len(data), bytes(data)
-    )
+    return PlacedPiece("page tables", Kind.PAGE_TABLES, TABLES, TABLES + len(data), bytes(data))
 
 
 def linear(cpu: CpuState) -> int:

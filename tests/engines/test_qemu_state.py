@@ -1,17 +1,16 @@
-"""The state at the first guest instruction, as QEMU's gdb stub and monitor tell it, is the plan's."""
+"""The state at the first guest instruction, by QEMU's gdb stub and monitor, is the plan's."""
 
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import replace
 
 import pytest
-from engines import raw_guests as raw
-from engines.gdb_remote import Remote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engines import raw_guests as raw
+from engines.gdb_remote import Remote, free_port
 from hvmlite.engines import qemu
 from hvmlite.guest.segments import DATA32, TSS, UNUSABLE
 from hvmlite.model import CpuState, DescriptorTable, Mode, RunOptions, SegmentRegister
@@ -19,12 +18,6 @@ from hvmlite.model import CpuState, DescriptorTable, Mode, RunOptions, SegmentRe
 pytestmark = pytest.mark.boot
 
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def first_instruction(cpu: CpuState):
@@ -148,9 +141,7 @@ def states(draw):
     )
     bits = 47 if cpu.efer else 32  # canonical
     word = st.integers(0, (1 << 64) - 1)
-    tables = st.builds(
-        DescriptorTable, st.integers(0, (1 << bits) - 1), st.integers(0, 0xFFFF)
-    )
+    tables = st.builds(DescriptorTable, st.integers(0, (1 << bits) - 1), st.integers(0, 0xFFFF))
     return replace(
         cpu,
         **{name: draw(word) for name in cpu.general},

@@ -189,9 +189,7 @@ def xz_empty_block():
 
 @pytest.mark.parametrize("name", ["gzip", "lz4", "lzo", "xz", "zstd"])
 def test_xsa_25_cve_2012_4544_millions_of_tiny_blocks(name, tmp_path):
-    refused_cheaply(
-        tmp_path / "k", BzImage(tiny_blocks(name)).build(), ["format", "limit blocks"]
-    )
+    refused_cheaply(tmp_path / "k", BzImage(tiny_blocks(name)).build(), ["format", "limit blocks"])
 
 
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "lzma", "zstd"])

@@ -92,9 +92,7 @@ ENDS = {
 
 @pytest.mark.parametrize("version", sorted(ENDS))
 def test_every_version_of_the_header(version):
-    image = parse(
-        made(version=version, header_end=ENDS[version], setup=b"\xee" * 64).build()
-    )
+    image = parse(made(version=version, header_end=ENDS[version], setup=b"\xee" * 64).build())
     header, end = image.header, ENDS[version] - 0x1F1
     assert header.version == version
     assert dict(image.facts)["protocol"] == f"2.{version & 0xFF:02}"

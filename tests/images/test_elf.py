@@ -77,10 +77,7 @@ def agree_with_readelf(image, path):
     kinds = {(n.name, len(n.desc), n.type, n.desc) for n in image.notes}
     for owner, size, kind, desc in notes:
         assert any(
-            owner == name
-            and size == length
-            and kind in (None, type_)
-            and desc in (None, data)
+            owner == name and size == length and kind in (None, type_) and desc in (None, data)
             for name, length, type_, data in kinds
         ), (owner, size, kind, desc)
     assert len(image.notes) >= len(notes)

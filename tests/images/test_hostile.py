@@ -117,9 +117,7 @@ def test_several_flips_and_splices(data):
     for _ in range(data.draw(st.integers(1, 8))):
         anywhere = st.integers(0, len(hostile) - 1)
         position = data.draw(st.one_of(st.sampled_from(HEADERS[name]), anywhere))
-        value = data.draw(
-            st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(EXTREMES))
-        )
+        value = data.draw(st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(EXTREMES)))
         hostile[position : position + len(value)] = value
     read(bytes(hostile))
 
@@ -159,7 +157,7 @@ def real(kernels):
 @settings(max_examples=100)
 @given(position=st.integers(0x1F1, 0x26C), bit=st.integers(0, 7))
 def test_flips_in_the_header_of_a_real_kernel(real, position, bit):
-    hostile = bytearray(real[: 0x2000]) + real[0x2000:]
+    hostile = bytearray(real[:0x2000]) + real[0x2000:]
     hostile[position] ^= 1 << bit
     with contextlib.suppress(FormatError):
         images.parse(hostile, "t", LIMITS)

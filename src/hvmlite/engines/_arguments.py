@@ -16,10 +16,12 @@ __all__ = ["Descriptors", "arguments"]
 # What q35 would add and the plan's machine does not describe.
 _LEFT_OUT = ("i8042", "usb", "smbus", "sata", "vmport", "hpet", "graphics")
 
-# Before 8.0, TCG's CMPXCHG16B forgets to store the pending condition codes first; an interrupt soon
-# after it pushes garbage as EFLAGS. Linux's slab allocator uses it on every allocation: one boot of
-# ten ends in a double fault. A kernel without CX16 takes another path. `extra` may say -cpu again.
-_CPU = {"tcg": "max,cx16=off", "kvm": "host"}
+# CX16: before 8.0, TCG's CMPXCHG16B forgets to store the pending condition codes first, and an
+# interrupt soon after it pushes garbage as EFLAGS. Linux's slab allocator uses it on every
+# allocation: one boot of ten ends in a double fault. A kernel without CX16 takes another path.
+# ERMS and FSRM: they tell guests that REP MOVSB and STOSB are fast, TCG does them byte by byte.
+# Whoever wants another processor says -cpu again in `extra`.
+_CPU = {"tcg": "max,cx16=off,erms=off,fsrm=off", "kvm": "host"}
 
 
 class Descriptors(NamedTuple):
@@ -43,7 +45,14 @@ def arguments(
     board += [f"{name}=off" for name in _LEFT_OUT]
     backend = f"id=ram,size={machine.memory}B,mem-path={inherited(fds.ram)},share=on"
     args = ["-nodefaults", "-no-user-config", "-display", "none", "-S"]
-    args += ["-machine", ",".join(board), "-cpu", _CPU[accelerator], "-smp", str(machine.cpus)]
+    args += [
+        "-machine",
+        ",".join(board),
+        "-cpu",
+        _CPU.get(accelerator, "max"),
+        "-smp",
+        str(machine.cpus),
+    ]
     args += ["-m", f"{machine.memory}B", "-object", f"memory-backend-file,{backend}"]
     args += ["-bios", inherited(fds.rom)]
     args += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]

@@ -38,7 +38,7 @@ def check(cpu: CpuState) -> None:
         _segment(cpu, name, getattr(cpu, name))
     for name in ("gdtr", "idtr"):
         table = getattr(cpu, name)
-        _bits(name, table.base, 64 if cpu.efer & _LMA else 32)
+        _bits(f"{name} base", table.base, 64 if cpu.efer & _LMA else 32)
         _bits(f"{name} limit", table.limit, 16)
     for index, value in cpu.msrs:
         _bits("msrs", index, 32)
@@ -114,7 +114,7 @@ def _segment_type(cpu: CpuState, name: str, segment: SegmentRegister) -> None:
             raise _bad(name, kind, "an LDT (type 0x2)")
     elif not segment.s or not segment.type & 1:
         raise _bad(name, kind, "an accessed code or data segment")
-    elif name == "cs" and not segment.type & 8 and cpu.mode is not Mode.REAL:
+    elif name == "cs" and not (segment.type & 8 or cpu.mode is Mode.REAL or cpu.rflags & _VM):
         raise _bad(name, kind, "a code segment")
     elif name == "cs" and segment.l and segment.db and cpu.efer & _LMA:
         raise _bad(name, "l 1 db 1", "at most one of them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ _HINT = (
     "install it: apt-get install qemu-system-x86 (Debian, Ubuntu), dnf install qemu-system-x86 "
     "(Fedora), pacman -S qemu-system-x86 (Arch), zypper install qemu-x86 (openSUSE)"
 )
+_KVM_CHECK_EXTENSION, _KVM_CAP_X86_SMM = 0xAE03, 117  # linux/kvm.h
 _ELSEWHERE = ("/usr/libexec/qemu-kvm",)  # Red Hat's
 
 
@@ -89,14 +91,19 @@ def kvm_missing() -> str:
         # A /dev/kvm may be there all the same: a software one, slower and stranger than TCG.
         return "the processor has neither svm nor vmx (/proc/cpuinfo)"
     try:
-        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+        fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            smm = fcntl.ioctl(fd, _KVM_CHECK_EXTENSION, _KVM_CAP_X86_SMM)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         return "/dev/kvm is absent (modules kvm_intel, kvm_amd)"
     except PermissionError:
         return "/dev/kvm is forbidden (become a member of the group kvm)"
     except OSError as error:
-        return f"/dev/kvm cannot be opened: {error.strerror}"
-    return ""
+        return f"/dev/kvm cannot be used: {error.strerror}"
+    # The reset ROM starts every guest by way of SMM.
+    return "" if smm else "this KVM has no system management mode (CONFIG_KVM_SMM)"
 
 
 def accelerator(wanted: str) -> str:

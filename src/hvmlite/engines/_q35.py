@@ -19,11 +19,14 @@ from hvmlite.model import Disk, Machine, MemoryRange, MemoryType, PciHost, Platf
 __all__ = [
     "APM_CNT",
     "EXIT_PORT",
+    "RESET",
+    "SET_UP",
     "SMI_APMC",
     "SMI_EN",
     "SMRAM_CLOSE",
     "SMRAM_OPEN",
     "SMRAM_START",
+    "MemoryWrite",
     "PortWrite",
     "config",
     "machine",
@@ -47,8 +50,16 @@ def config(device: int, function: int, register: int, value: int) -> tuple[PortW
     return PortWrite(0xCF8, address, 4), PortWrite(0xCFC + (register & 3), value)
 
 
+class MemoryWrite(NamedTuple):
+    """A 32-bit write to a memory-mapped register."""
+
+    address: int
+    value: int
+
+
 EXIT_PORT = 0xF4
 """Where isa-debug-exit is put."""
+_LAPIC = 0xFEE0_0000
 _PM_BASE = 0x600  # SeaBIOS and coreboot put the ACPI registers there, too
 _GPE0 = _PM_BASE + 0x20
 SMI_EN = _PM_BASE + 0x30
@@ -56,7 +67,6 @@ SMI_APMC = 0x21
 """SMI_EN: APMC_EN and GBL_SMI_EN."""
 APM_CNT = 0xB2
 """A write raises an SMI if SMI_EN says so (ICH9 13.7.1)."""
-_RESET = (0xCF9, 0x06)  # RST_CNT: RST_CPU and SYS_RST
 
 _ECAM = 0xB000_0000
 _PCI_MMIO = (0xC000_0000, 0xFEC0_0000)  # between ECAM and the IOAPIC
@@ -65,6 +75,10 @@ _PCI_GSI = (20, 21, 22, 23)  # slots 0-24 go to PIRQE-PIRQH (hw/isa/lpc_ich9.c, 
 
 _LEGACY = MemoryRange(0xA0000, 0x100000, MemoryType.RESERVED)
 _BOARD = MemoryRange(0xFEC0_0000, 1 << 32, MemoryType.RESERVED)  # IOAPIC, HPET, LAPIC, ROM
+SET_UP = (0x8000_F844, 0x80)
+"""Configuration address and bit (ACPI_CNTL, ACPI_EN) that :func:`setup` has set."""
+RESET = (0xCF9, 0x06)
+"""I/O port and value that reset the machine: RST_CNT, RST_CPU and SYS_RST."""
 SMRAM_START = 0xA0000
 """128 KiB of RAM behind the video window, seen in SMM only."""
 
@@ -122,16 +136,18 @@ def _platform(*, pci: bool) -> Platform:
         gpe_length=16,
         sci=9,
         s5=0,
-        reset=_RESET,
+        reset=RESET,
         pci=host if pci else None,
     )
 
 
-def setup() -> tuple[PortWrite, ...]:
+def setup() -> tuple[PortWrite | MemoryWrite, ...]:
     """Return what firmware would have written, so that :func:`machine` tells the truth.
 
     ACPI registers at their place and enabled, ACPI mode on (no SMI command is declared), ECAM on,
-    PCI interrupts routed to the 8259s as well (IRQ 10 and 11, level-triggered, like the SCI).
+    PCI interrupts routed to the 8259s as well (IRQ 10 and 11, level-triggered, like the SCI). The
+    local APIC lets the 8259s through (virtual wire mode, MultiProcessor Specification 1.4,
+    3.6.2.2): a guest that does not use it, as Linux with acpi=off, would see no interrupt at all.
     """
     return (
         *config(*_LPC, 0x40, _PM_BASE & 0xFF | 1),
@@ -142,4 +158,7 @@ def setup() -> tuple[PortWrite, ...]:
         *config(*_MCH, 0x60, 1),  # PCIEXBAR: 256 MiB, enabled
         *(w for n in range(4) for w in config(*_LPC, 0x68 + n, 10 + n // 2)),  # PIRQE-PIRQH
         PortWrite(0x4D1, 0x0E),  # ELCR2: IRQ 9, 10, 11
+        MemoryWrite(_LAPIC + 0xF0, 0x1FF),  # spurious vector 0xFF, APIC enabled
+        MemoryWrite(_LAPIC + 0x350, 0x700),  # LINT0: ExtINT
+        MemoryWrite(_LAPIC + 0x360, 0x400),  # LINT1: NMI
     )

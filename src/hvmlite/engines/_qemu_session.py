@@ -49,7 +49,8 @@ class QemuSession:
         self._lock = threading.Lock()
         self._input = bytearray()
         self._deadline: float | None = None  # when QEMU is killed
-        self._answered = threading.Event()
+        self._ready = threading.Event()  # QEMU has made the machine
+        self._resumed = threading.Event()
         self._finished = threading.Event()
         self._result: Outcome | EngineError | None = None
         self._closed = False
@@ -79,7 +80,7 @@ class QemuSession:
         """
         if not paused:
             self._qmp.send("cont")
-        self._answered.wait()
+        (self._ready if paused else self._resumed).wait()
         if self._finished.is_set() and isinstance(self._result, EngineError):
             raise self._result
         if paused:
@@ -152,7 +153,8 @@ class QemuSession:
             except EngineError as error:
                 self._result = error
             self._finished.set()
-            self._answered.set()
+            self._ready.set()
+            self._resumed.set()
             self.console.end()
 
     def _turn(self) -> bool:
@@ -215,9 +217,11 @@ class QemuSession:
             match message:
                 case {"event": "RESUME"}:
                     self._verdict.started()
-                    self._answered.set()
+                    self._resumed.set()
                 case {"event": "SHUTDOWN", "data": {"reason": str(reason)}}:
                     self._shut_down(reason)
+                case {"return": dict()}:
+                    self._ready.set()
                 case {"return": str(text)}:
                     self._verdict.registers = text
                     self._quit()

@@ -27,7 +27,7 @@ from hvmlite.engines._smm import ENTRY_OFFSET, RESET_SMBASE, SAVE_OFFSET, StateS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hvmlite.engines._q35 import PortWrite
+    from hvmlite.engines._q35 import MemoryWrite, PortWrite
     from hvmlite.model import CpuState
 
 __all__ = ["SIZE", "build"]
@@ -45,8 +45,8 @@ _KEPT = 0x100  # how much room the first handler may overwrite
 _TPR = 0xFEE0_0080  # local APIC: task priority, CR8 in bits 4-7 (SDM volume 3, 11.8.6)
 
 
-def build(cpu: CpuState, setup: Iterable[PortWrite] = ()) -> bytes:
-    """Return the ROM that starts `cpu`, after the port writes `setup`.
+def build(cpu: CpuState, setup: Iterable[PortWrite | MemoryWrite] = ()) -> bytes:
+    """Return the ROM that starts `cpu`, after the writes `setup`.
 
     :raises RequestError: the processor cannot be in this state; `field` names the register
     :raises UnsupportedError: the ROM cannot bring it there; `feature` names the register
@@ -87,10 +87,11 @@ def _descriptor(access: int) -> bytes:
     return b"\xff\xff\0\0\0" + bytes([access, 0xCF, 0])  # flat, 4 GiB, 32-bit
 
 
-def _main(cpu: CpuState, setup: Iterable[PortWrite]) -> tuple[bytes, bytes]:
+def _main(cpu: CpuState, setup: Iterable[PortWrite | MemoryWrite]) -> tuple[bytes, bytes]:
     # The 32-bit part and, because each names addresses of the other, the two SMI handlers.
     code = Code(_BASE + _MAIN)
     code.emit(b"\x66\xb8\x10\x00\x8e\xd8\x8e\xc0\x8e\xd0")  # DS, ES, SS = 0x10
+    _once(code)
     _write(code, setup)
     for index, value in cpu.msrs:
         code.wrmsr(index, value)
@@ -116,9 +117,23 @@ def _main(cpu: CpuState, setup: Iterable[PortWrite]) -> tuple[bytes, bytes]:
     return bytes(code.data), moved.ljust(_KEPT, b"\xf4") + enter
 
 
-def _write(code: Code, writes: Iterable[PortWrite]) -> None:
-    for port, value, size in writes:
-        code.out(port, value, size)
+def _once(code: Code) -> None:
+    # A guest that jumps to the reset vector wants a reset: its memory is not that of the plan now.
+    address, bit = q35.SET_UP
+    code.out(0xCF8, address, 4)
+    code.emit(b"\xba\xfc\x0c\x00\x00\xec\xa8", bytes([bit]))  # IN AL, 0xCFC; TEST AL, bit
+    reset = Code(0)
+    reset.out(*q35.RESET)
+    reset.spin()
+    code.emit(b"\x74", bytes([len(reset.data)]), bytes(reset.data))  # JZ past it
+
+
+def _write(code: Code, writes: Iterable[PortWrite | MemoryWrite]) -> None:
+    for write in writes:
+        if isinstance(write, q35.MemoryWrite):
+            code.store(*write)
+        else:
+            code.out(*write)
 
 
 def _move(resume: int) -> bytes:

@@ -34,10 +34,13 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
 def start(plan: GuestPlan, options: RunOptions) -> Session:
     """Start the guest of `plan`.
 
-    :raises RequestError: the plan is for another machine, or for a state that no processor has
+    :raises RequestError: the plan is for another machine, for a state that no processor has, or
+        with a disk that cannot be opened
+    :raises UnsupportedError: a disk needs further files
     :raises EngineUnavailable: QEMU cannot run here
     :raises EngineError: QEMU refuses, in its own words, or there is no memory for the guest
     """
+    from hvmlite.engines._disk import check
     from hvmlite.engines._rom import build
 
     wanted = plan.machine
@@ -45,6 +48,8 @@ def start(plan: GuestPlan, options: RunOptions) -> Session:
         raise RequestError(
             f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
         )
+    for disk in wanted.disks:
+        check(disk)
     program, accel = find(), accelerator(options.accelerator)
     rom = build(plan.cpu, _q35.setup())
     try:
@@ -62,6 +67,7 @@ def _launch(program: str, accel: str, rom: bytes, plan: GuestPlan, options: RunO
     from hvmlite.engines._arguments import Descriptors, arguments
     from hvmlite.engines._process import Process, anonymous_file
     from hvmlite.engines._qemu_session import QemuSession
+    from hvmlite.guest.memory import fill_file
 
     with ExitStack() as theirs, ExitStack() as ours:
         # `theirs` is closed here in every case, `ours` only if QEMU does not come to life.
@@ -87,16 +93,7 @@ def _launch(program: str, accel: str, rom: bytes, plan: GuestPlan, options: RunO
         ours.pop_all()
         ours.callback(session.close)
         # QEMU makes the machine meanwhile; its processors are stopped.
-        _fill(plan, ram)
+        fill_file(plan, ram)
         session.resume(paused=options.gdb is not None)
         ours.pop_all()
     return session
-
-
-def _fill(plan: GuestPlan, ram: int) -> None:
-    import mmap
-
-    from hvmlite.guest.memory import fill
-
-    with mmap.mmap(ram, plan.machine.memory) as mapping, memoryview(mapping) as view:
-        fill(plan, view)

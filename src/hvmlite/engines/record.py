@@ -95,25 +95,18 @@ def _replaceable(target: Path) -> bool:
 def _write_files(plan: GuestPlan, folder: Path) -> None:
     import json
 
+    from hvmlite.guest.memory import fill_file
+
     image = os.open(folder / "memory.img", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.ftruncate(image, plan.machine.memory)
-        _fill(plan, image)
+        fill_file(plan, image)
     finally:
         os.close(image)
     cpu = {"mode": str(plan.cpu.mode), **asdict(plan.cpu)}
     _text(folder / "cpu.json", json.dumps(cpu, indent=2) + "\n")
     _text(folder / "map.json", json.dumps(_map(plan), indent=2) + "\n")
     _text(folder / "map.txt", "".join(_lines(plan)))
-
-
-def _fill(plan: GuestPlan, image: int) -> None:
-    import mmap
-
-    from hvmlite.guest.memory import fill
-
-    with mmap.mmap(image, plan.machine.memory) as mapping, memoryview(mapping) as view:
-        fill(plan, view)
 
 
 def _text(path: Path, text: str) -> None:

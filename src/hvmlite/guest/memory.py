@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError, PlacementError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from hvmlite.model import GuestPlan, Machine
     from hvmlite.wire import Buffer
 
-__all__ = ["FlatMemory", "PlanMemory", "fill"]
+__all__ = ["FlatMemory", "PlanMemory", "fill", "fill_file"]
 
 
 def fill(plan: GuestPlan, memory: bytearray | memoryview) -> None:
@@ -26,21 +27,24 @@ def fill(plan: GuestPlan, memory: bytearray | memoryview) -> None:
     :raises PlacementError: a piece is not in RAM, or `memory` is too small for it
     """
     view = memoryview(memory).cast("B")
-    for piece in plan.pieces:
-        data, size = memoryview(piece.data).cast("B"), len(piece.data)
+    for offset, data in _contents(plan, len(view)):
+        view[offset : offset + len(data)] = data
+
+
+def fill_file(plan: GuestPlan, file: int) -> None:
+    """Copy the contents of all pieces into guest RAM that is an open file.
+
+    The same as :func:`fill` on a mapping of the file, in half the time: pages that are written as a
+    whole need not be made and cleared first, and a full disk is an error instead of a signal.
+
+    :param file: the descriptor of a file of ``plan.machine.memory`` zeros
+    :raises PlacementError: a piece is not in RAM
+    :raises OSError: it cannot be written
+    """
+    for offset, data in _contents(plan, plan.machine.memory):
         done = 0
-        for offset, length in _runs(plan.machine, piece.start, size):
-            if offset + length > len(view):
-                break
-            view[offset : offset + length] = data[done : done + length]
-            done += length
-        if done != size:
-            where = f"{piece.name}: {piece.start + done:#x}"
-            raise PlacementError(
-                f"{where} is not in guest memory, {size} bytes at {piece.start:#x} must be",
-                piece=piece.name,
-                need=size,
-            )
+        while done < len(data):
+            done += os.pwrite(file, data[done:], offset + done)
 
 
 class PlanMemory:
@@ -94,6 +98,25 @@ class FlatMemory:
                 source="guest memory",
             )
         return data
+
+
+def _contents(plan: GuestPlan, limit: int) -> Iterator[tuple[int, memoryview]]:
+    # What goes where in the memory's `limit` bytes, piece by piece.
+    for piece in plan.pieces:
+        data, size = memoryview(piece.data).cast("B"), len(piece.data)
+        done = 0
+        for offset, length in _runs(plan.machine, piece.start, size):
+            if offset + length > limit:
+                break
+            yield offset, data[done : done + length]
+            done += length
+        if done != size:
+            where = f"{piece.name}: {piece.start + done:#x}"
+            raise PlacementError(
+                f"{where} is not in guest memory, {size} bytes at {piece.start:#x} must be",
+                piece=piece.name,
+                need=size,
+            )
 
 
 def _check(ram: list[tuple[int, int]], address: int, size: int) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
+
+from hvmlite.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,17 +83,25 @@ class Payload:
     found: str
     unpack: Callable[[], Image] = field(repr=False, compare=False)
     """Decompress and parse; use :attr:`image`, which does it once. Raises FormatError."""
-    _kept: list[Image] = field(default_factory=list, repr=False, compare=False)
+    _kept: list[Image | FormatError] = field(default_factory=list, repr=False, compare=False)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def image(self) -> Image:
-        """The image inside, unpacked at the first use.
+        """The image inside, unpacked at the first use; threads that come meanwhile wait for it.
 
         :raises FormatError: it cannot be decompressed, or what comes out is no image
         """
-        if not self._kept:
-            self._kept.append(self.unpack())
-        return self._kept[0]
+        with self._lock:
+            if not self._kept:
+                try:
+                    self._kept.append(self.unpack())
+                except FormatError as error:
+                    self._kept.append(error)
+            (result,) = self._kept
+        if isinstance(result, FormatError):
+            raise result
+        return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 # PVH: what lies in guest memory and in the registers when the kernel is entered.
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
@@ -110,12 +111,17 @@ def _cpu(gdt: Piece) -> CpuState:
 
 
 def _kernel(offer: Offer) -> list[Piece]:
+    # Linux takes all from its first byte to its last for its own: e820_add_kernel_range makes RAM
+    # of it, and what lies between the segments is freed for everybody (mark_rodata_ro).
+    ends: dict[int, int] = {}
+    if _for_linux(offer):
+        ends = dict(pairwise(sorted(s.paddr for s in offer.image.segments if s.memsz)))
     return [
         Piece(
             f"kernel segment {number}",
             segment.data,
             Kind.KERNEL,
-            size=segment.memsz,
+            size=ends.get(segment.paddr, segment.end) - segment.paddr,
             at=segment.paddr,
             high=max(segment.end, layout.FOUR_GIB),
             group=_KERNEL,

@@ -1,0 +1,128 @@
+"""Does what the guest says agree with the plan? Each rule of Linux's own stands with its file.
+
+Nothing here uses :mod:`hvmlite.spec`: it is a second opinion on it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from boot.reporter import COMPLAINTS, Report, sums
+from hvmlite.guest.memory import PlanMemory
+from hvmlite.model import GuestPlan, Kind
+
+INITRD = "module 0 (initrd)"
+RAM, RESERVED, ACPI, NVS = 1, 2, 3, 4
+# arch/x86/kernel/e820.c: e820_print_type and e820_type_to_string
+IN_DMESG = {RAM: "usable", RESERVED: "reserved", ACPI: "ACPI data", NVS: "ACPI NVS"}
+IN_IOMEM = {
+    RAM: "System RAM",
+    RESERVED: "Reserved",
+    ACPI: "ACPI Tables",
+    NVS: "ACPI Non-volatile Storage",
+}
+LEGACY = (0xA0000, 0x60000, RESERVED)
+"""ISA_START_ADDRESS to ISA_END_ADDRESS, which Linux's PVH entry appends to any map that has room,
+whether the map names it or not (init_pvh_bootparams in arch/x86/platform/pvh/enlighten.c)."""
+
+
+def agrees(plan: GuestPlan, report: Report, payload: dict[str, bytes]) -> None:
+    """Every field that the guest can see equals the plan's."""
+    assert report.cmdline == plan.boot_info.cmdline
+    assert report.boot_params == boot_params(plan)
+    assert report.files == sums(payload)
+    assert int(report["cpus"]) == plan.machine.cpus
+    dmesg = report["dmesg"]
+    assert f"Linux version {report.release} (" in dmesg
+    told_early(plan, dmesg)
+    resources(plan, report)
+    acpi(plan, report)
+    assert COMPLAINTS.search(dmesg) is None, COMPLAINTS.search(dmesg)
+
+
+def boot_params(plan: GuestPlan) -> bytes:
+    """The zero page that init_pvh_bootparams makes of the start info: these fields, else zeros.
+
+    Offsets: Documentation/arch/x86/zero-page.rst and boot.rst. The RSDP's address is not in it;
+    Linux takes it from the start info (pvh_get_root_pointer).
+    """
+    page = bytearray(4096)
+
+    def put(offset: int, size: int, value: int) -> None:
+        page[offset : offset + size] = value.to_bytes(size, "little")
+
+    records = [(each.start, each.size, int(each.type)) for each in plan.boot_info.memory_map]
+    if len(records) < 127:
+        records.append(LEGACY)
+    put(0x1E8, 1, len(records))
+    for number, (start, size, type_) in enumerate(records):
+        put(0x2D0 + 20 * number, 8, start)
+        put(0x2D8 + 20 * number, 8, size)
+        put(0x2E0 + 20 * number, 4, type_)
+    put(0x206, 2, 0x20C)  # version
+    put(0x210, 1, 0xB0)  # type_of_loader: "unregistered PVH loader", 0x90 on Xen
+    if plan.boot_info.modules:
+        put(0x218, 4, plan.address_of(INITRD))
+        put(0x21C, 4, len(plan.boot_info.modules[0].data))
+    put(0x228, 4, plan.address_of("command line"))
+    return bytes(page)
+
+
+def told_early(plan: GuestPlan, text: str) -> None:
+    """The kernel's first lines: command line, memory map, initrd."""
+    info = plan.boot_info
+    found = re.findall(r"BIOS-e820: \[mem 0x(\w{16})-0x(\w{16})\] (.*?)\r?$", text, re.MULTILINE)
+    # What LEGACY says is in the map already: it makes no line of its own.
+    assert [(int(low, 16), int(high, 16) + 1, name) for low, high, name in found] == [
+        (each.start, each.end, IN_DMESG[each.type]) for each in info.memory_map
+    ]
+    ramdisk = re.search(r"RAMDISK: \[mem 0x(\w+)-0x(\w+)\]", text)
+    if not info.modules or not len(info.modules[0].data):
+        assert ramdisk is None
+        return
+    (initrd,) = [piece for piece in plan.pieces if piece.name == INITRD]
+    # up to the end of its last page: reserve_initrd in arch/x86/kernel/setup.c
+    end = -(-initrd.end // 4096) * 4096
+    assert (int(ramdisk[1], 16), int(ramdisk[2], 16) + 1) == (initrd.start, end)
+
+
+def resources(plan: GuestPlan, report: Report) -> None:
+    """/proc/iomem shows the plan's map, and the kernel where the plan put it.
+
+    The first page is no RAM for Linux, whatever the map says (trim_bios_range in
+    arch/x86/kernel/setup.c).
+    """
+    expected = [(each.start, each.end, IN_IOMEM[each.type]) for each in plan.boot_info.memory_map]
+    (start, end, name), *others = expected
+    assert (start, name) == (0, "System RAM")
+    expected = [(0, 4096, "Reserved"), (4096, end, name), *others]
+    named = [row for row in report.iomem if row[2] in IN_IOMEM.values()]
+    assert named == expected
+    kernel = [piece for piece in plan.pieces if piece.kind is Kind.KERNEL]
+    (code,) = report.ranges("Kernel code")
+    (rodata,) = report.ranges("Kernel rodata")
+    (data,) = report.ranges("Kernel data")
+    (bss,) = report.ranges("Kernel bss")
+    assert code[0] == kernel[0].start
+    assert code[1] <= rodata[0]
+    assert rodata[1] <= -(-kernel[0].end // 4096) * 4096
+    assert data[0] == kernel[1].start
+    assert kernel[-1].start <= bss[0] < bss[1] <= kernel[-1].end
+
+
+def acpi(plan: GuestPlan, report: Report) -> None:
+    """The guest found all tables where they are and as long as they are, and has their bytes."""
+    memory = PlanMemory(plan)
+    tables, places = {}, set()
+    for piece in plan.pieces:
+        if piece.kind is Kind.ACPI:
+            content = memory.read(piece.start, piece.end - piece.start)
+            name = {"RSD ": "RSDP"}.get(content[:4].decode(), content[:4].decode())
+            places.add((name, piece.start, len(content)))
+            tables[name] = content
+    found = re.findall(r"ACPI: (\w{4}) 0x([0-9A-F]{16}) ([0-9A-F]{6})", report["dmesg"])
+    assert {(name, int(start, 16), int(size, 16)) for name, start, size in found} == places
+    assert ("RSDP", plan.boot_info.rsdp) in {place[:2] for place in places}
+    # Linux shows every table but those that only lead to the others.
+    shown = {name: data for name, data in tables.items() if name not in ("RSDP", "XSDT")}
+    assert report.tables == sums(shown)
