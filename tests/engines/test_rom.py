@@ -96,9 +96,32 @@ def test_32_bit_operations_in_16_bit_code(tmp_path):
     ]
 
 
+def again():
+    code = Code(0)
+    _rom._once(code)
+    return code.data
+
+
+def test_a_machine_that_is_set_up_is_reset(tmp_path):
+    assert disassemble(tmp_path / "code", bytes(again()), 32) == [
+        "mov edx,0xcf8", "mov eax,0x8000f844", "out dx,eax",
+        "mov edx,0xcfc", "in al,dx", "test al,0x80", "je 0x1f",
+        "mov edx,0xcf9", "mov eax,0x6", "out dx,al", "jmp 0x1d",
+    ]  # fmt: skip
+
+
+def test_registers_in_memory_are_set(tmp_path):
+    code = Code(0)
+    _rom._write(code, [_q35.MemoryWrite(0xFEE00350, 0x700)])
+    assert disassemble(tmp_path / "code", bytes(code.data), 32) == [
+        "mov DWORD PTR ds:0xfee00350,0x700"
+    ]
+
+
 def test_setup_writes_are_made_in_order(tmp_path):
     rom = _rom.build(raw.FLAT32, [PortWrite(0x70, 0x0F), PortWrite(0x71, 0x0A)])
-    text = disassemble(tmp_path / "rom", rom, 32, 0x10A, 0x120)
+    start = 0x10A + len(again())
+    text = disassemble(tmp_path / "rom", rom, 32, start, start + 22)
     assert text[:6] == [
         "mov edx,0x70", "mov eax,0xf", "out dx,al", "mov edx,0x71", "mov eax,0xa", "out dx,al",
     ]  # fmt: skip

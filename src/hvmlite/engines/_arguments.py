@@ -41,18 +41,15 @@ def arguments(
     :param accelerator: "tcg" or "kvm"
     :param fds: what QEMU inherits
     """
-    board = ["q35", f"accel={accelerator}", "smm=on", "memory-backend=ram"]
+    board = ["q35", "smm=on", "memory-backend=ram"]
     board += [f"{name}=off" for name in _LEFT_OUT]
     backend = f"id=ram,size={machine.memory}B,mem-path={inherited(fds.ram)},share=on"
     args = ["-nodefaults", "-no-user-config", "-display", "none", "-S"]
-    args += [
-        "-machine",
-        ",".join(board),
-        "-cpu",
-        _CPU.get(accelerator, "max"),
-        "-smp",
-        str(machine.cpus),
-    ]
+    # One thread for all processors: with one each, TCG may run half of an instruction that another
+    # processor is replacing, which Linux does to its own code all the time (docs/engines.md).
+    args += ["-accel", accelerator + (",thread=single" if accelerator == "tcg" else "")]
+    args += ["-machine", ",".join(board), "-cpu", _CPU.get(accelerator, "max")]
+    args += ["-smp", str(machine.cpus)]
     args += ["-m", f"{machine.memory}B", "-object", f"memory-backend-file,{backend}"]
     args += ["-bios", inherited(fds.rom)]
     args += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]

@@ -115,8 +115,13 @@ class Console:
         self._send(data)
 
     def listen(self, listener: Callable[[], None] | None) -> None:
-        """Call `listener`, in the engine's thread, when there is something to read or an end."""
-        self._listener = listener
+        """Call `listener`, in the engine's thread, when there is something to read or an end.
+
+        It is called with a lock held and must not wait; once this returns, the one before is not
+        called any more.
+        """
+        with self._changed:
+            self._listener = listener
 
     # What follows is for the engine.
 
@@ -136,17 +141,16 @@ class Console:
             self._unread += data
             if not self.lossless and len(self._unread) > _KEPT:
                 self.lost += len(self._take(len(self._unread) - _KEPT))
-            self._changed.notify_all()
-        self._notify()
+            self._notify()
 
     def end(self) -> None:
         """Note that nothing more will come."""
         with self._changed:
             self._ended = True
-            self._changed.notify_all()
-        self._notify()
+            self._notify()
 
     def _notify(self) -> None:
+        self._changed.notify_all()
         if listener := self._listener:
             listener()
 

@@ -82,7 +82,7 @@ def _version(path: str) -> str:
 
 
 def kvm_missing() -> str:
-    """Say why KVM cannot be used; empty if it can."""
+    """Say why KVM is not used unless it is asked for by name; empty if it is."""
     try:
         flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
     except OSError:
@@ -90,6 +90,10 @@ def kvm_missing() -> str:
     if not {"svm", "vmx"} & set(flags):
         # A /dev/kvm may be there all the same: a software one, slower and stranger than TCG.
         return "the processor has neither svm nor vmx (/proc/cpuinfo)"
+    return _kvm_unusable()
+
+
+def _kvm_unusable() -> str:
     try:
         fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -109,8 +113,10 @@ def kvm_missing() -> str:
 def accelerator(wanted: str) -> str:
     """Return "tcg" or "kvm" for what :class:`hvmlite.model.RunOptions` asks for.
 
-    "kvm" is taken at its word, so that QEMU says what is wrong with it.
+    :raises EngineUnavailable: KVM was asked for by name, and this kernel's cannot run a plan
     """
     if wanted == "auto":
         return "tcg" if kvm_missing() else "kvm"
+    if wanted == "kvm" and (reason := _kvm_unusable()):
+        raise EngineUnavailable(f"kvm: {reason}", engine=NAME, hint="--accel tcg runs everywhere")
     return wanted

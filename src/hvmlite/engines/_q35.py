@@ -158,6 +158,8 @@ def setup() -> tuple[PortWrite | MemoryWrite, ...]:
         *config(*_MCH, 0x60, 1),  # PCIEXBAR: 256 MiB, enabled
         *(w for n in range(4) for w in config(*_LPC, 0x68 + n, 10 + n // 2)),  # PIRQE-PIRQH
         PortWrite(0x4D1, 0x0E),  # ELCR2: IRQ 9, 10, 11
+        PortWrite(0x21, 0xFF),  # no 8259 interrupt before the guest wants it: the 8254 ticks
+        PortWrite(0xA1, 0xFF),
         MemoryWrite(_LAPIC + 0xF0, 0x1FF),  # spurious vector 0xFF, APIC enabled
         MemoryWrite(_LAPIC + 0x350, 0x700),  # LINT0: ExtINT
         MemoryWrite(_LAPIC + 0x360, 0x400),  # LINT1: NMI

@@ -46,20 +46,27 @@ def attach(
     """
     end = None if timeout is None else time.monotonic() + timeout
     with _raw(stdin) as terminal:
-        return _Attachment(session, stdin, stdout, terminal=terminal).run(end)
+        attachment = _Attachment(session, stdin, stdout, terminal=terminal, end=end)
+        try:
+            return attachment.run()
+        except TimeoutError:
+            return session.stop(Ending.TIMEOUT)
 
 
 class _Attachment:
-    def __init__(self, session: Session, stdin: int, stdout: int, *, terminal: bool) -> None:
+    def __init__(
+        self, session: Session, stdin: int, stdout: int, *, terminal: bool, end: float | None
+    ) -> None:
         self._session = session
         self._console = session.console
         self._stdin: int | None = stdin if _is_open(stdin) else None
         self._stdout = stdout
         self._terminal = terminal
+        self._end = end
         self._escaped = False
         self._held = b""  # typed, but the guest's input is full
 
-    def run(self, end: float | None) -> Outcome:
+    def run(self) -> Outcome:
         wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._console.lossless = True
         self._console.listen(lambda: os.eventfd_write(wake, 1))
@@ -69,9 +76,9 @@ class _Attachment:
                 self._show()
                 if ended:
                     return self._session.wait()
-                if end is not None and time.monotonic() >= end:
+                if self._left() == 0:
                     return self._stop(Ending.TIMEOUT)
-                ready = self._wait(wake, end)
+                ready = self._wait(wake)
                 if wake in ready:
                     os.eventfd_read(wake)
                 if not self._type(readable=self._stdin in ready):
@@ -86,13 +93,17 @@ class _Attachment:
         self._show()
         return outcome
 
-    def _wait(self, wake: int, end: float | None) -> list[int]:
+    def _left(self) -> float | None:
+        # Seconds until the guest is to be stopped.
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def _wait(self, wake: int) -> list[int]:
         sources = [wake]
         if self._stdin is not None and not self._held:
             sources.append(self._stdin)
-        times = [_RETRY] if self._held else []
-        if end is not None:
-            times.append(max(0.0, end - time.monotonic()))
+        times = [
+            time for time in (_RETRY if self._held else None, self._left()) if time is not None
+        ]
         return select.select(sources, [], [], min(times, default=None))[0]
 
     def _show(self) -> None:
@@ -100,12 +111,14 @@ class _Attachment:
             self._put(self._console.read(0))
 
     def _put(self, data: bytes) -> None:
+        # What can be written takes PIPE_BUF bytes without waiting; a reader that stands still
+        # (Ctrl-S, a stalled pipe) must not keep the guest beyond its time.
         view = memoryview(data)
         while view:
-            try:
-                view = view[os.write(self._stdout, view) :]
-            except BlockingIOError:  # somebody else made the terminal so
-                select.select([], [self._stdout], [])
+            if not select.select([], [self._stdout], [], self._left())[1]:
+                raise TimeoutError("console: its reader stands still")
+            with contextlib.suppress(BlockingIOError):  # somebody else made the terminal so
+                view = view[os.write(self._stdout, view[: select.PIPE_BUF]) :]
 
     def _type(self, *, readable: bool) -> bool:
         # Pass on what was typed; False when the user wants to leave.
