@@ -8,23 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from hvmlite import images
+from hvmlite import images, model
 from hvmlite.errors import FormatError, PlacementError, RequestError
 from hvmlite.images import Limits
-from hvmlite.model import (
-    Availability,
-    BootInfo,
-    Disk,
-    GuestPlan,
-    Image,
-    Machine,
-    Module,
-    Offer,
-    Outcome,
-    Ref,
-    Refusal,
-    RunOptions,
-)
 
 if TYPE_CHECKING:
     import re
@@ -32,6 +18,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hvmlite.engines import Console, Engine, Session
+    from hvmlite.model import (
+        Availability,
+        BootInfo,
+        Disk,
+        GuestPlan,
+        Image,
+        Machine,
+        Module,
+        Offer,
+        Outcome,
+        Refusal,
+    )
 
 __all__ = ["Run", "Timing", "engines", "offers", "open_image", "plan", "run"]
 
@@ -92,14 +90,14 @@ def plan(
     :raises RequestError: something asked for cannot be read, said or done
     :raises PlacementError: it does not fit the guest's memory
     """
-    if not isinstance(image, Image):
+    if not isinstance(image, model.Image):
         image = open_image(image, limits)
     _unpack_ahead(image)
     chosen = _engine(engine)
     offer = _choose(image, protocol)
     handed = [_module(path, "", number) for number, path in enumerate(initrds)]
     handed += [_module(path, line, len(handed) + n) for n, (path, line) in enumerate(modules)]
-    info = BootInfo(cmdline=os.fsencode(cmdline), modules=tuple(handed))
+    info = model.BootInfo(cmdline=os.fsencode(cmdline), modules=tuple(handed))
     size = DEFAULT_MEMORY if memory is None else memory
 
     def machine(size: int) -> Machine:
@@ -148,7 +146,7 @@ def run(
         limits=limits,
     )
     chosen = _engine(engine)
-    session = chosen.start(made, RunOptions(accelerator, tuple(extra), gdb))
+    session = chosen.start(made, model.RunOptions(accelerator, tuple(extra), gdb))
     return Run(made, session, chosen.NAME, started)
 
 
@@ -242,10 +240,13 @@ def _choose(image: Image, name: str | None) -> Offer:
         raise RequestError(f"protocol {name}: not known, one of {known} needed", field="protocol")
     wanted = [each for each in found if name in (None, each.protocol)]
     for each in wanted:
-        if isinstance(each, Offer):
+        if isinstance(each, model.Offer):
             return each
     refused = [
-        (each.protocol, why) for each in wanted if isinstance(each, Refusal) for why in each.reasons
+        (each.protocol, why)
+        for each in wanted
+        if isinstance(each, model.Refusal)
+        for why in each.reasons
     ]
     hints = [why.hint for _, why in refused if why.hint is not None]
     raise RequestError(
@@ -281,7 +282,7 @@ def _lay_out(offer: Offer, info: BootInfo, machine: Machine) -> GuestPlan:
             need=offer.needs,
             limit=machine.memory,
         )
-    entry = protocol.encode(offer, info, machine, Ref(acpi.RSDP))
+    entry = protocol.encode(offer, info, machine, model.Ref(acpi.RSDP))
     entry = replace(entry, pieces=(*entry.pieces, *acpi.tables(machine)))
     placed = place(entry, machine, info)
     told = replace(placed.boot_info, rsdp=placed.address_of(acpi.RSDP))
@@ -329,7 +330,7 @@ def _last(holds: Callable[[int], bool], low: int, high: int) -> int:
 
 def _module(path: Path, cmdline: str, number: int) -> Module:
     name = "initrd" if number == 0 else f"module {number}"
-    return Module(_map_file(path, name), os.fsencode(cmdline), name)
+    return model.Module(_map_file(path, name), os.fsencode(cmdline), name)
 
 
 def _map_file(path: Path, field: str) -> memoryview:

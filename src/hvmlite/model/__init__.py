@@ -1,14 +1,24 @@
-"""The vocabulary of hvmlite: frozen values without behaviour, shared by all rooms."""
+"""The vocabulary of hvmlite: frozen values without behaviour, shared by all rooms.
 
-from hvmlite.model.boot import BootInfo, MemoryRange, MemoryType, Module, Origin
-from hvmlite.model.cpu import CpuState, DescriptorTable, Mode, SegmentRegister
-from hvmlite.model.engine import Availability, ConsoleChunk, RunOptions
-from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
-from hvmlite.model.image import Image, LoadSegment, Note, Payload, Section
-from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
-from hvmlite.model.offer import Offer, Reason, Refusal, Relocation
-from hvmlite.model.outcome import Ending, Outcome
-from hvmlite.model.plan import GuestMemory, GuestPlan, PlacedPiece
+A part is imported when one of its names is first used: unpacking a kernel can begin before all of
+them are there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hvmlite.model.boot import BootInfo, MemoryRange, MemoryType, Module, Origin
+    from hvmlite.model.cpu import CpuState, DescriptorTable, Mode, SegmentRegister
+    from hvmlite.model.engine import Availability, ConsoleChunk, RunOptions
+    from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
+    from hvmlite.model.image import Image, LoadSegment, Note, Payload, Section
+    from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
+    from hvmlite.model.offer import Offer, Reason, Refusal, Relocation
+    from hvmlite.model.outcome import Ending, Outcome
+    from hvmlite.model.plan import GuestMemory, GuestPlan, PlacedPiece
 
 __all__ = [
     "Availability",
@@ -50,3 +60,71 @@ __all__ = [
     "SegmentRegister",
     "SerialPort",
 ]
+
+_PARTS = {
+    "boot": (
+        "BootInfo",
+        "MemoryRange",
+        "MemoryType",
+        "Module",
+        "Origin",
+    ),
+    "cpu": (
+        "CpuState",
+        "DescriptorTable",
+        "Mode",
+        "SegmentRegister",
+    ),
+    "engine": (
+        "Availability",
+        "ConsoleChunk",
+        "RunOptions",
+    ),
+    "entry": (
+        "Dropped",
+        "Entry",
+        "Fixup",
+        "Kind",
+        "Piece",
+        "Ref",
+    ),
+    "image": (
+        "Image",
+        "LoadSegment",
+        "Note",
+        "Payload",
+        "Section",
+    ),
+    "machine": (
+        "Disk",
+        "Machine",
+        "PciHost",
+        "Platform",
+        "RamBlock",
+        "SerialPort",
+    ),
+    "offer": (
+        "Offer",
+        "Reason",
+        "Refusal",
+        "Relocation",
+    ),
+    "outcome": (
+        "Ending",
+        "Outcome",
+    ),
+    "plan": (
+        "GuestMemory",
+        "GuestPlan",
+        "PlacedPiece",
+    ),
+}
+_HOMES = {name: part for part, names in _PARTS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hvmlite.model' has no attribute {name!r}")
+    value: object = getattr(import_module(f"hvmlite.model.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
