@@ -227,6 +227,7 @@ def _unpack_ahead(image: Image) -> None:
             _ = image.payload.image
 
     if image.payload is not None:
+        images.preload(image.payload.compression)  # first, and alone: it holds the lock
         Thread(target=unpack, name="unpack", daemon=True).start()
     from hvmlite import engines, protocols  # noqa: F401
     from hvmlite.guest import acpi, place  # noqa: F401

@@ -37,11 +37,20 @@ exit status:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    :param argv: the arguments without the program's name; those of the process if None
+    :param argv: the arguments without the program's name; if None those of the process, which
+        then ends here
     """
+    status = _main(list(sys.argv[1:] if argv is None else argv), last=argv is None)
+    if argv is None:
+        # Engines are closed, all is written: taking the interpreter apart takes time for nothing.
+        _output.leave(status)
+    return status
+
+
+def _main(arguments: list[str], *, last: bool) -> int:
     _output.prepare()
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv), last=argv is None)
+        return _dispatch(arguments, last=last)
     except KeyboardInterrupt:  # before or after the time that _execute watches over
         _output.complain("hvmlite: interrupted")
         return 130

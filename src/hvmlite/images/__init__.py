@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
 from hvmlite.images import _looks, bzimage, compressed, elf
+from hvmlite.images._compression import preload
 from hvmlite.images._limits import Limits
 
 if TYPE_CHECKING:
     from hvmlite.model import Image
     from hvmlite.wire import Buffer
 
-__all__ = ["FORMATS", "Limits", "parse"]
+__all__ = ["FORMATS", "Limits", "parse", "preload"]
 
 # bzimage first: one file may be a bzImage and something else at its beginning (a PE program).
 # compressed last: its magics are short.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.errors import FormatError, LimitError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.wire import Buffer
 
-__all__ = ["MAGICS", "Unpacked", "decompress", "detect", "peek"]
+__all__ = ["MAGICS", "Unpacked", "decompress", "detect", "peek", "preload"]
 
 MAGICS = {
     "gzip": b"\x1f\x8b\x08",
@@ -36,6 +37,15 @@ _DECODERS: dict[str, Callable[[memoryview, Output, Limits], int]] = {
     "lzo": _lzo.lzo,
     "lz4": _lz4.lz4_legacy,
 }
+_LIBRARIES = {
+    "gzip": "zlib",
+    "bzip2": "bz2",
+    "lzma": "lzma",
+    "xz": "lzma",
+    "lzo": "lzallright",
+    "lz4": "lz4.block",
+    "zstd": "zstandard",
+}
 # Seconds per byte of the slow decoders, compared with each other (1 MiB of xz takes some 80 ms).
 _SLOWNESS = {"bzip2": 2, "lzma": 1, "xz": 1}
 _MAX_STREAMS = 1 << 10
@@ -52,6 +62,15 @@ def detect(data: Buffer) -> str | None:
     """Return the name of the compression that `data` begins with, if any."""
     start = bytes(data[:9])
     return next((name for name, magic in MAGICS.items() if start.startswith(magic)), None)
+
+
+def preload(name: str) -> None:
+    """Import what :func:`decompress` will use; it takes some milliseconds at a time that matters.
+
+    :param name: a name of :data:`MAGICS`, or "none"
+    """
+    if name in _LIBRARIES:
+        import_module(_LIBRARIES[name])
 
 
 def decompress(
