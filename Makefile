@@ -30,7 +30,7 @@ test: setup-test
 	$(PYTEST)
 
 nightly: setup-test
-	HYPOTHESIS_PROFILE=nightly $(PYTEST)
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) -o faulthandler_timeout=1800
 
 bench: setup-test
 	$(BIN)/python benchmarks $(ARGS)

@@ -55,7 +55,11 @@ def boots(ird: Path, rounds: int) -> list[Comparison]:
 
 
 def prepare(ird: Path, rounds: int) -> list[Comparison]:
-    """From our process's start to QEMU's exec, against the floor script's whole life."""
+    """From our process's start to QEMU's exec, and to the guest's, against the floor's whole life.
+
+    When the guest begins to run is not seen from outside: our whole life less the guest's, as we
+    report it, is a little too much.
+    """
     stand_in = BUILD / "path" / QEMU
     stand_in.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cc", "-O2", "-o", stand_in, HERE / "exec_stamp.c"], check=True)
@@ -73,9 +77,19 @@ def prepare(ird: Path, rounds: int) -> list[Comparison]:
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
         return float(stamp.read_text()) - started
 
+    def readiness() -> float:
+        started = time.monotonic()
+        short = [*command, "--json", "--timeout", "0.02"]
+        done = subprocess.run(short, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return time.monotonic() - started - float(json.loads(done.stdout)["timing"]["guest_s"])
+
     floor = _lifetime([sys.executable, str(HERE / "floor.py"), str(KERNEL)])
-    medians = interleaved({"hvmlite": preparation, "floor": floor}, rounds)
-    return [Comparison("prepare: floor script", medians["hvmlite"], medians["floor"], 1.5)]
+    sides = {"exec": preparation, "ready": readiness, "floor": floor}
+    medians = interleaved(sides, rounds)
+    return [
+        Comparison("prepare: to QEMU's exec, floor", medians["exec"], medians["floor"], 1.5),
+        Comparison("prepare: to the guest's start, floor", medians["ready"], medians["floor"], 1.5),
+    ]
 
 
 def startup(rounds: int) -> list[Comparison]:

@@ -152,7 +152,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: until the engine's program was started, from then to the end, and both together."""
+    """Seconds from the call until the guest began to run, from then to its end, and together."""
 
     prepare_s: float
     guest_s: float
@@ -208,8 +208,8 @@ class Run:
     def timing(self) -> Timing:
         """How long it took, up to the end or up to now."""
         now = time.monotonic() if self._ended is None else self._ended
-        exec_time = self.session.exec_time
-        return Timing(exec_time - self._started, now - exec_time, now - self._started)
+        began = self.session.start_time
+        return Timing(began - self._started, now - began, now - self._started)
 
     def close(self) -> None:
         """End the engine, if it still runs; safe to call twice."""

@@ -49,7 +49,7 @@ def test_the_map(tmp_path):
     assert "0x000000100000 0x000000100002 code" in text
 
 
-def test_nobody_else_may_read_it(tmp_path):
+def test_cve_2021_3981_nobody_else_may_read_it(tmp_path):
     old = os.umask(0)
     try:
         record.write(raw.plan(raw.SPIN), tmp_path / "out")

@@ -488,6 +488,9 @@ def machines(draw):
         size = draw(st.integers(1, 40)) * PAGE
         blocks.append(RamBlock(at, size, offset))
         at, offset = at + size, offset + size
+    if draw(st.booleans()):  # groups are moved to 1 MiB or above only
+        blocks.append(RamBlock(MIB, 40 * PAGE, offset))
+        at, offset = MIB + 40 * PAGE, offset + 40 * PAGE
     reserved = draw(st.lists(st.tuples(st.integers(0, at), st.integers(1, 3 * PAGE)), max_size=2))
     ranges = tuple(
         MemoryRange(start, start + size, MemoryType.RESERVED) for start, size in reserved

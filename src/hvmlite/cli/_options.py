@@ -53,6 +53,16 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMDLINE",
         help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, else empty)",
     )
+    _add_machine_arguments(guest)
+    add(
+        "--protocol",
+        metavar="NAME",
+        help="enter by this boot protocol (default: the first that `hvmlite inspect` lists)",
+    )
+
+
+def _add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
+    add = guest.add_argument
     add(
         "-m",
         "--memory",
@@ -69,11 +79,6 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw (ro)",
-    )
-    add(
-        "--protocol",
-        metavar="NAME",
-        help="enter by this boot protocol (default: the first that `hvmlite inspect` lists)",
     )
 
 

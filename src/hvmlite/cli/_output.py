@@ -7,9 +7,9 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, NoReturn, TextIO
+    from typing import NoReturn, TextIO
 
-__all__ = ["abandon", "complain", "console", "escape", "is_terminal", "leave", "prepare", "write"]
+__all__ = ["abandon", "complain", "escape", "is_terminal", "leave", "prepare", "write"]
 
 
 def escape(text: str | bytes) -> str:
@@ -36,7 +36,16 @@ def _escape_one(code: int) -> str:
 
 
 def prepare() -> None:
-    """Let no character that the stream's encoding lacks end the program."""
+    """Let no character that a stream's encoding lacks end the program, and leave no stream closed.
+
+    The next file to be opened would have the number of a closed one: guest RAM might be descriptor
+    1, where the guest's console goes.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -92,9 +101,3 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
-
-
-def console(to_stderr: bool) -> BinaryIO | None:
-    """Return where the guest's bytes go, unaltered; None if that stream is closed."""
-    stream = sys.stderr if to_stderr else sys.stdout
-    return None if stream is None else stream.buffer

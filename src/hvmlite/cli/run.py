@@ -61,7 +61,8 @@ def _answer(args: argparse.Namespace, image: Image, guest: Run, end: _End) -> An
 
     status = view.status(end.outcome) if end.status is None else end.status
     if status or not args.quiet:
-        _output.complain(f"{_fresh_line(guest)}hvmlite: {end.text(guest)}")
+        _finish_line(guest, args)
+        _output.complain(f"hvmlite: {end.text(guest)}")
     if hint := _hint(guest, image, end.outcome):
         _output.complain(f"hvmlite: hint: {hint}")
     document = partial(view.document, guest, args.image, end.outcome)
@@ -93,6 +94,7 @@ class _End(NamedTuple):
 def _watch(guest: Run, args: argparse.Namespace) -> _End:
     from hvmlite.cli._signals import Stop
     from hvmlite.engines import terminal
+    from hvmlite.errors import EngineLost
     from hvmlite.model import Ending
 
     try:
@@ -100,6 +102,9 @@ def _watch(guest: Run, args: argparse.Namespace) -> _End:
             guest.session, stdin=_stdin(args), stdout=2 if args.json else 1, timeout=args.timeout
         )
         return _End(guest.ended(outcome))
+    except EngineLost:
+        _finish_line(guest, args)
+        raise
     except Stop as stop:
         return _End(guest.ended(guest.session.stop(Ending.INTERRUPTED)), stop.status, stop.text)
     except OSError as error:  # what the guest says cannot be written any more
@@ -120,11 +125,13 @@ def _stdin(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fresh_line(guest: Run) -> str:
-    # Our words start on a line of their own where people see both.
+def _finish_line(guest: Run, args: argparse.Namespace) -> None:
+    # Our words start on a line of their own where they stand in one stream with the guest's.
     last = guest.console.chunks[-1:]
-    both = _output.is_terminal(sys.stderr) and (sys.stdout is None or sys.stdout.isatty())
-    return "\n" if both and last and not last[0].data.endswith(b"\n") else ""
+    on_stdout = sys.stdout is None or sys.stdout.isatty()
+    one_stream = args.json or (_output.is_terminal(sys.stderr) and on_stdout)
+    if one_stream and last and not last[0].data.endswith(b"\n"):
+        _output.complain("")
 
 
 def _hint(guest: Run, image: Image, outcome: Outcome) -> str | None:

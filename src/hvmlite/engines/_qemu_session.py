@@ -40,7 +40,7 @@ class QemuSession:
     def __init__(
         self, process: Process, qmp: socket.socket, log: int, accelerator: str, exec_time: float
     ) -> None:
-        self.exec_time = exec_time
+        self.exec_time = self.start_time = exec_time
         self.console = Console(exec_time, self._send, self._notify)
         self._process, self._socket, self._log = process, qmp, log
         self._qmp = Qmp(qmp.fileno())
@@ -83,6 +83,7 @@ class QemuSession:
         (self._ready if paused else self._resumed).wait()
         if self._finished.is_set() and isinstance(self._result, EngineError):
             raise self._result
+        self.start_time = time.monotonic()
         if paused:
             self._verdict.started()
 

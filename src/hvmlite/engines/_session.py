@@ -26,6 +26,10 @@ class Session(Protocol):
     def exec_time(self) -> float:
         """The :func:`time.monotonic` right before the engine's program was started."""
 
+    @property
+    def start_time(self) -> float:
+        """The :func:`time.monotonic` at which the guest's processors began to run."""
+
     def wait(self, timeout: float | None = None) -> Outcome:
         """Wait for the guest's end; after `timeout` seconds stop it (``Ending.TIMEOUT``).
 

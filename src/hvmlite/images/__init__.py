@@ -1,4 +1,8 @@
-"""Kernel images: told apart by content, read under a budget. Bytes in, values out."""
+"""Kernel images: told apart by content, read under a budget. Bytes in, values out.
+
+Who made an image is not asked: nothing is verified, no signature and no checksum of a whole file.
+A file that was read without complaint is well formed, and that is all.
+"""
 
 from __future__ import annotations
 

@@ -49,6 +49,9 @@ _LIBRARIES = {
 # Seconds per byte of the slow decoders, compared with each other (1 MiB of xz takes some 80 ms).
 _SLOWNESS = {"bzip2": 2, "lzma": 1, "xz": 1}
 _MAX_STREAMS = 1 << 10
+# Input that a peek into gzip may take: a stream of empty blocks alone gives nothing to look at, and
+# many candidates of a search can share one. Real ones give their first bytes within some hundred.
+_PEEK_INPUT = 256 << 10
 
 
 class Unpacked(NamedTuple):
@@ -115,6 +118,8 @@ def peek(name: str, data: memoryview, count: int, *, limits: Limits, source: str
     :raises FormatError: not even that can be decompressed
     """
     output = Output(count, source)
+    if name == "gzip":
+        data = data[:_PEEK_INPUT]
     try:
         _decode(name, data, output, limits, None)
     except LimitError as error:

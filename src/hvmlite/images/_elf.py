@@ -207,14 +207,13 @@ def _section_view(
     file: _File, reader: NoteReader
 ) -> tuple[tuple[Section, ...], tuple[Note, ...], list[str]]:
     found = read_sections(file.data, file.ehdr, file.kind.shdr, file.source)
-    complaints = found.warnings
     for section, align in found.with_alignment:
         if section.type == elf.ShType.NOTE:
             try:
                 reader.read(section.offset, section.size, align, f"section {section.name}")
             except FormatError as error:
-                complaints.append(str(error).removeprefix(file.source).lstrip(":+ "))
-    return tuple(s for s, _ in found.with_alignment), reader.notes, complaints
+                found.warn(str(error).removeprefix(file.source).lstrip(":+ "))
+    return tuple(s for s, _ in found.with_alignment), reader.notes, found.warnings
 
 
 def _facts(kind: ElfClass, ehdr: Ehdr, notes: tuple[Note, ...]) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["NoteReader"]
 
 _MAX_NOTES = 4096
+_MAX_LOOKS = 8 * _MAX_NOTES  # a note is seen by its segment and its section, in up to three walks
 _MAX_BYTES = 16 << 20
 _ALIGNMENTS = (4, 8)
 
@@ -32,6 +33,7 @@ class NoteReader:
         self.warnings: list[str] = []
         self._notes: dict[tuple[int, str, int, bytes], Note] = {}
         self._bytes = 0
+        self._looks = 0
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -88,6 +90,9 @@ class NoteReader:
         position, end = offset, offset + size
         padding = offset + len(bytes(self.data[offset:end]).rstrip(b"\0"))
         while position < padding:
+            self._looks += 1
+            if self._looks > _MAX_LOOKS:
+                raise self._limit("note reads", _MAX_LOOKS)
             note, position = self._note(position, end, align, where, strict)
             notes.append(note)
             if len(notes) > _MAX_NOTES:

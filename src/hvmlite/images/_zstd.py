@@ -17,7 +17,7 @@ _CHECKSUM = 0x04
 _FOUR_BYTE_SIZE = 0x80  # Frame_Content_Size_flag 2
 _MAGIC_SIZE = 4
 _RLE_BLOCK, _RESERVED_BLOCK = 1, 3
-_MAX_BLOCKS = 1 << 18  # at the usual 128 KiB each, 32 GiB; tiny ones cost more than their bytes
+_MAX_BLOCKS = 1 << 16  # at the usual 128 KiB each, 8 GiB; tiny ones cost more than their bytes
 
 
 def zstd(data: memoryview, output: Output, limits: Limits, hint: int | None = None) -> int:
