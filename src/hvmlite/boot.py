@@ -133,20 +133,25 @@ def run(
     :raises EngineUnavailable: the engine cannot run here
     """
     started = time.monotonic()
-    made = plan(
-        image,
-        initrds=initrds,
-        modules=modules,
-        cmdline=cmdline,
-        memory=memory,
-        cpus=cpus,
-        disks=disks,
-        protocol=protocol,
-        engine=engine,
-        limits=limits,
-    )
+    if not isinstance(image, model.Image):
+        image = open_image(image, limits)
     chosen = _engine(engine)
-    session = chosen.start(made, model.RunOptions(accelerator, tuple(extra), gdb))
+    machine = chosen.machine(DEFAULT_MEMORY if memory is None else memory, cpus, tuple(disks))
+    # The engine makes its machine while the kernel is unpacked and laid out.
+    with chosen.launch(machine, model.RunOptions(accelerator, tuple(extra), gdb)) as launched:
+        made = plan(
+            image,
+            initrds=initrds,
+            modules=modules,
+            cmdline=cmdline,
+            memory=memory,
+            cpus=cpus,
+            disks=disks,
+            protocol=protocol,
+            engine=engine,
+            limits=limits,
+        )
+        session = launched.start(made)
     return Run(made, session, chosen.NAME, started)
 
 

@@ -160,6 +160,27 @@ def test_an_unknown_accelerator_in_qemus_words():
         qemu.start(raw.plan(raw.SPIN), RunOptions("quantum"))
 
 
+def test_a_launch_that_is_not_started_leaves_nothing():
+    before = descriptors(), threading.active_count()
+    with qemu.launch(qemu.machine(16 << 20, 1), raw.TCG):
+        pass
+    assert (descriptors(), threading.active_count()) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_launch_is_for_its_machine_and_for_once():
+    plan = raw.plan(raw.leave(3))
+    other = qemu.machine(plan.machine.memory * 2, 1)
+    with qemu.launch(other, raw.TCG) as pending, pytest.raises(RequestError, match="machine"):
+        pending.start(plan)
+    with qemu.launch(plan.machine, raw.TCG) as pending:
+        with pending.start(plan) as session:
+            assert session.wait(20).status == 3
+        with pytest.raises(RequestError, match="machine"):
+            pending.start(plan)
+
+
 def test_nothing_is_left():
     before, threads = descriptors(), threading.active_count()
     for code in (raw.leave(0), raw.UD2, raw.out(0xCF9, 6) + raw.SPIN):

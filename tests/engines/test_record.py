@@ -105,4 +105,4 @@ def test_it_runs_nothing():
     assert record.available().ok
     assert record.machine(16 << 20, 1).memory == 16 << 20
     with pytest.raises(RequestError, match="record"):
-        record.start(raw.plan(raw.SPIN), RunOptions())
+        record.launch(record.machine(16 << 20, 1), RunOptions())

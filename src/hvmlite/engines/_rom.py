@@ -5,11 +5,15 @@ instruction must still be mapped by the guest's page tables and lie within its c
 hidden parts cannot be chosen in real mode. But a processor can load all of it at once: RSM, the
 return from system management mode, does so from a table in memory. Hence
 
-1. from the reset vector to flat 32-bit mode; there the writes that firmware would have done, the
-   MSRs, CR2 and CR8;
+1. from the reset vector to flat 32-bit mode; there the writes that firmware would have done;
 2. a first SMI, whose handler moves the processor's SMBASE from its reset value, in the midst of
    guest RAM, to SMRAM, which is nobody's RAM. What it overwrote is put back;
-3. a second SMI, whose handler replaces the saved state by the wanted one: RSM enters the guest.
+3. a second SMI, whose handler sets the MSRs, CR2 and CR8 and replaces the saved state by the wanted
+   one: RSM enters the guest.
+
+The code is the same for every plan. What is the plan's, the second handler and the state, lies in
+SMRAM, which is a part of the RAM file that guests do not see: so QEMU can be started, and make its
+machine, before there is a plan.
 
 Nothing of the guest's memory is read or changed (but for the few bytes that are put back), and
 nothing is left switched on. The other processors wait for their SIPI as usual.
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from hvmlite.engines._q35 import MemoryWrite, PortWrite
     from hvmlite.model import CpuState
 
-__all__ = ["SIZE", "build"]
+__all__ = ["SIZE", "build", "handover"]
 
 SIZE = 0x10000
 _BASE = (1 << 32) - SIZE
@@ -38,32 +42,36 @@ _VECTOR = 0xFFF0  # where a processor starts after reset
 
 _GDT = 0x10  # behind the jump that is the first instruction of real mode's part
 _MAIN = 0x100
-_STATE = 0x8000
-_HANDLERS = 0x9000
+_HANDLER = 0x9000
 _KEPT = 0x100  # how much room the first handler may overwrite
+_STATE = q35.SMRAM_START + 0x1000  # before that, what the first SMI overwrites is kept
 
 _TPR = 0xFEE0_0080  # local APIC: task priority, CR8 in bits 4-7 (SDM volume 3, 11.8.6)
 
 
-def build(cpu: CpuState, setup: Iterable[PortWrite | MemoryWrite] = ()) -> bytes:
-    """Return the ROM that starts `cpu`, after the writes `setup`.
-
-    :raises RequestError: the processor cannot be in this state; `field` names the register
-    :raises UnsupportedError: the ROM cannot bring it there; `feature` names the register
-    """
-    check(cpu)
+def build(setup: Iterable[PortWrite | MemoryWrite] = ()) -> bytes:
+    """Return the ROM that does the writes `setup` and then what :func:`handover` says."""
     rom = bytearray(SIZE)
 
     def put(offset: int, data: bytes | bytearray) -> None:
         rom[offset : offset + len(data)] = data
 
-    main, handlers = _main(cpu, setup)
+    main, handler = _main(setup)
     put(0, _real())
     put(_MAIN, main)
-    put(_STATE, save(cpu).pack())
-    put(_HANDLERS, handlers)
+    put(_HANDLER, handler)
     put(_VECTOR, b"\xe9" + (-(_VECTOR + 3) & 0xFFFF).to_bytes(2, "little"))  # JMP 0
     return bytes(rom)
+
+
+def handover(cpu: CpuState) -> tuple[tuple[int, bytes], ...]:
+    """Return what must be in SMRAM for the ROM to start `cpu`, as (physical address, bytes).
+
+    :raises RequestError: the processor cannot be in this state; `field` names the register
+    :raises UnsupportedError: the ROM cannot bring it there; `feature` names the register
+    """
+    check(cpu)
+    return (_STATE, save(cpu).pack()), (q35.SMRAM_START + ENTRY_OFFSET, _enter(cpu))
 
 
 def _real() -> bytes:
@@ -87,34 +95,28 @@ def _descriptor(access: int) -> bytes:
     return b"\xff\xff\0\0\0" + bytes([access, 0xCF, 0])  # flat, 4 GiB, 32-bit
 
 
-def _main(cpu: CpuState, setup: Iterable[PortWrite | MemoryWrite]) -> tuple[bytes, bytes]:
-    # The 32-bit part and, because each names addresses of the other, the two SMI handlers.
+def _main(setup: Iterable[PortWrite | MemoryWrite]) -> tuple[bytes, bytes]:
+    # The 32-bit part and, because each names addresses of the other, the first SMI's handler.
     code = Code(_BASE + _MAIN)
     code.emit(b"\x66\xb8\x10\x00\x8e\xd8\x8e\xc0\x8e\xd0")  # DS, ES, SS = 0x10
     _once(code)
     _write(code, setup)
-    for index, value in cpu.msrs:
-        code.wrmsr(index, value)
-    code.mov_cr2(cpu.cr2)
-    code.store(_TPR, cpu.cr8 << 4)
 
     spare, entry, area = q35.SMRAM_START, RESET_SMBASE + ENTRY_OFFSET, RESET_SMBASE + SAVE_OFFSET
     _write(code, q35.SMRAM_OPEN)
     code.copy(spare, entry, _KEPT)
     code.copy(spare + _KEPT, area, StateSave.SIZE)
-    code.copy(entry, _BASE + _HANDLERS, _KEPT)
+    code.copy(entry, _BASE + _HANDLER, _KEPT)
     code.out(q35.SMI_EN, q35.SMI_APMC, 4)
     code.out(q35.APM_CNT, 0)
     code.spin()
     moved = _move(code.here)
-    enter = _enter()
     code.copy(entry, spare, _KEPT)
     code.copy(area, spare + _KEPT, StateSave.SIZE)
-    code.copy(spare + ENTRY_OFFSET, _BASE + _HANDLERS + _KEPT, len(enter))
     _write(code, q35.SMRAM_CLOSE)
     code.out(q35.APM_CNT, 0)
     code.spin()
-    return bytes(code.data), moved.ljust(_KEPT, b"\xf4") + enter
+    return bytes(code.data), moved.ljust(_KEPT, b"\xf4")
 
 
 def _once(code: Code) -> None:
@@ -146,10 +148,14 @@ def _move(resume: int) -> bytes:
     return bytes(code.data)
 
 
-def _enter() -> bytes:
+def _enter(cpu: CpuState) -> bytes:
     # Second SMI: no further ones, and back to a state that never was.
     code = Code(q35.SMRAM_START + ENTRY_OFFSET, bits=16)
-    code.copy(q35.SMRAM_START + SAVE_OFFSET, _BASE + _STATE, StateSave.SIZE)
+    for index, value in cpu.msrs:
+        code.wrmsr(index, value)
+    code.mov_cr2(cpu.cr2)
+    code.store(_TPR, cpu.cr8 << 4)
+    code.copy(q35.SMRAM_START + SAVE_OFFSET, _STATE, StateSave.SIZE)
     code.out(q35.SMI_EN, 0, 4)
     code.rsm()
     return bytes(code.data)

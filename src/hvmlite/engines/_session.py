@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hvmlite.engines._console import Console
     from hvmlite.model import Availability, Disk, GuestPlan, Machine, Outcome, RunOptions
 
-__all__ = ["Engine", "Session"]
+__all__ = ["Engine", "Launch", "Session"]
 
 
 class Session(Protocol):
@@ -52,6 +52,28 @@ class Session(Protocol):
     ) -> None: ...
 
 
+class Launch(Protocol):
+    """An engine that was started and waits for its plan; a context manager, as :class:`Session`."""
+
+    def start(self, plan: GuestPlan) -> Session:
+        """Start the guest of `plan`, which must be for the machine that was launched.
+
+        :raises EngineError: the engine refuses, in its own words
+        """
+
+    def close(self) -> None:
+        """End the engine if it was not started; safe to call twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
 class Engine(Protocol):
     """A module that runs plans."""
 
@@ -66,8 +88,8 @@ class Engine(Protocol):
         :raises RequestError: it makes none like that
         """
 
-    def start(self, plan: GuestPlan, options: RunOptions) -> Session:
-        """Start the guest.
+    def launch(self, wanted: Machine, options: RunOptions) -> Launch:
+        """Start the engine's program, which makes the machine while the plan is still being made.
 
         :raises EngineUnavailable: the engine cannot run here
         :raises EngineError: the engine refuses, in its own words

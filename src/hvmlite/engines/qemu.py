@@ -1,24 +1,27 @@
 """QEMU as an engine: TCG everywhere, KVM where the processor has it.
 
 QEMU only turns the machine. Guest RAM is one anonymous memory file that is filled here and mapped
-by QEMU; the processor's state comes from a reset ROM. No firmware, no `-kernel`.
+by QEMU; the processor's state comes through a reset ROM. No firmware, no `-kernel`.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from hvmlite.engines import _q35
 from hvmlite.engines._probe import accelerator, available, find
 from hvmlite.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hvmlite.engines._qemu_session import QemuSession
     from hvmlite.engines._session import Session
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
 
-__all__ = ["NAME", "available", "machine", "start"]
+__all__ = ["NAME", "Launch", "available", "launch", "machine", "start"]
 
 NAME = "qemu"
 
@@ -32,18 +35,21 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
 
 
 def start(plan: GuestPlan, options: RunOptions) -> Session:
-    """Start the guest of `plan`.
+    """Start the guest of `plan`: :func:`launch` and :meth:`Launch.start` in one."""
+    with launch(plan.machine, options) as pending:
+        return pending.start(plan)
 
-    :raises RequestError: the plan is for another machine, for a state that no processor has, or
-        with a disk that cannot be opened
+
+def launch(wanted: Machine, options: RunOptions) -> Launch:
+    """Start QEMU, which makes the machine `wanted` while its plan may still be unknown.
+
+    :raises RequestError: it is no machine of this engine, or has a disk that cannot be opened
     :raises UnsupportedError: a disk needs further files
     :raises EngineUnavailable: QEMU cannot run here
-    :raises EngineError: QEMU refuses, in its own words, or there is no memory for the guest
+    :raises EngineError: it cannot be started
     """
     from hvmlite.engines._disk import check
-    from hvmlite.engines._rom import build
 
-    wanted = plan.machine
     if machine(wanted.memory, wanted.cpus, wanted.disks) != wanted:
         raise RequestError(
             f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
@@ -51,28 +57,87 @@ def start(plan: GuestPlan, options: RunOptions) -> Session:
     for disk in wanted.disks:
         check(disk)
     program, accel = find(), accelerator(options.accelerator)
-    rom = build(plan.cpu, _q35.setup())
     try:
-        return _launch(program, accel, rom, plan, options)
+        return _launch(program, accel, wanted, options)
     except OSError as cause:
-        raise EngineError(
-            f"qemu: cannot be started: {(cause.strerror or str(cause)).lower()}", engine=NAME
-        ) from cause
+        raise _not_started(cause) from cause
 
 
-def _launch(program: str, accel: str, rom: bytes, plan: GuestPlan, options: RunOptions) -> Session:
+class Launch:
+    """A QEMU whose processors are stopped and whose RAM is empty.
+
+    A context manager: what was not started is ended.
+    """
+
+    def __init__(
+        self, wanted: Machine, session: QemuSession, ram: int, options: RunOptions
+    ) -> None:
+        self._machine = wanted
+        self._session: QemuSession | None = session
+        self._ram = ram
+        self._paused = options.gdb is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self, plan: GuestPlan) -> Session:
+        """Fill the RAM by `plan`, which must be for this machine, and start the processors; once.
+
+        :raises RequestError: the plan is for another machine, or a state that no processor has
+        :raises EngineError: QEMU refuses, in its own words, or there is no memory for the guest
+        """
+        from hvmlite.engines._rom import handover
+        from hvmlite.guest.memory import fill_file
+
+        session = self._session
+        if session is None or plan.machine != self._machine:
+            raise RequestError("machine: this launch's own and unused one needed", field="machine")
+        try:
+            for address, data in handover(plan.cpu):  # in the first block, at its own address
+                os.pwrite(self._ram, data, address)
+            fill_file(plan, self._ram)
+        except OSError as cause:
+            raise _not_started(cause) from cause
+        session.resume(paused=self._paused)
+        self._session = None
+        os.close(self._ram)
+        return session
+
+    def close(self) -> None:
+        """End QEMU if its guest was not started; safe to call twice."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+            os.close(self._ram)
+
+
+def _not_started(cause: OSError) -> EngineError:
+    reason = (cause.strerror or str(cause)).lower()
+    return EngineError(f"qemu: cannot be started: {reason}", engine=NAME)
+
+
+def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> Launch:
     import socket
     from contextlib import ExitStack
 
     from hvmlite.engines._arguments import Descriptors, arguments
     from hvmlite.engines._process import Process, anonymous_file
     from hvmlite.engines._qemu_session import QemuSession
-    from hvmlite.guest.memory import fill_file
+    from hvmlite.engines._rom import build
 
     with ExitStack() as theirs, ExitStack() as ours:
         # `theirs` is closed here in every case, `ours` only if QEMU does not come to life.
-        ram = anonymous_file("hvmlite guest RAM", plan.machine.memory)
-        theirs.callback(os.close, ram)
+        ram = anonymous_file("hvmlite guest RAM", wanted.memory)
+        ours.callback(os.close, ram)
+        rom = build(_q35.setup())
         bios = anonymous_file("hvmlite reset ROM", len(rom))
         theirs.callback(os.close, bios)
         os.pwrite(bios, rom, 0)
@@ -85,15 +150,10 @@ def _launch(program: str, accel: str, rom: bytes, plan: GuestPlan, options: RunO
         theirs.callback(qmp_end.close)
         qmp.setblocking(False)
         fds = Descriptors(ram, bios, qmp_end.fileno(), log_end)
-        words = arguments(plan.machine, options, accel, fds)
+        words = arguments(wanted, options, accel, fds)
         exec_time = time.monotonic()
         process = Process([program, *words], fds)
         ours.callback(process.close)
         session = QemuSession(process, qmp, log, accel, exec_time)
         ours.pop_all()
-        ours.callback(session.close)
-        # QEMU makes the machine meanwhile; its processors are stopped.
-        fill_file(plan, ram)
-        session.resume(paused=options.gdb is not None)
-        ours.pop_all()
-    return session
+    return Launch(wanted, session, ram, options)

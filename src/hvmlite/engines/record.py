@@ -22,7 +22,7 @@ from hvmlite.model import Availability
 if TYPE_CHECKING:
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
 
-__all__ = ["FILES", "NAME", "available", "machine", "start", "write"]
+__all__ = ["FILES", "NAME", "available", "launch", "machine", "write"]
 
 NAME = "record"
 FILES = ("memory.img", "cpu.json", "map.json", "map.txt")
@@ -41,10 +41,10 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
     return _q35.machine(memory, cpus, disks)
 
 
-def start(plan: GuestPlan, options: RunOptions) -> NoReturn:
+def launch(wanted: Machine, options: RunOptions) -> NoReturn:
     """Refuse: nothing runs here, see :func:`write`."""
     raise RequestError(
-        "engine record: a plan to run found, an engine that runs guests needed",
+        "engine record: a guest to run found, an engine that runs guests needed",
         field="engine",
         hint="write the plan with hvmlite.engines.record.write(plan, directory)",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
-from hvmlite.images import _elf
 from hvmlite.images._compression import Unpacked, decompress
 from hvmlite.spec.elf import ELFMAG
 
@@ -51,6 +50,8 @@ def unpack(
     :raises LimitError: a budget was hit
     """
     if compression == "none":
+        from hvmlite.images import _elf
+
         return _elf.parse(data, source)
     hint = size_word(data) if appended else None
     result = decompress(
@@ -63,6 +64,8 @@ def unpack(
         concatenated=not appended and exact,
     )
     warnings = _oddities(compression, len(data), result, hint, source) if exact else ()
+    from hvmlite.images import _elf  # now: it was time enough while the payload was unpacked
+
     return _elf.parse(result.data, source, warnings)
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hvmlite.images import _elf
-from hvmlite.spec.elf import ELFMAG
-
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.model import Image
@@ -14,12 +11,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NAME", "parse", "recognises"]
 
-NAME = _elf.NAME
+NAME = "elf"
+_MAGIC = b"\x7fELF"
 
 
 def recognises(data: Buffer) -> bool:
     """Return whether `data` begins as an ELF file does."""
-    return bytes(data[: len(ELFMAG)]) == ELFMAG
+    return bytes(data[:4]) == _MAGIC
 
 
 def parse(data: Buffer, source: str, limits: Limits) -> Image:
@@ -28,4 +26,6 @@ def parse(data: Buffer, source: str, limits: Limits) -> Image:
     :param source: the name of the file, for messages
     :raises FormatError: a header, a segment or a note does not agree with the file
     """
+    from hvmlite.images import _elf  # not before: a compressed kernel is unpacked meanwhile
+
     return _elf.parse(data, source)
