@@ -93,6 +93,7 @@ def plan(
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
     _unpack_ahead(image)
+    _import_rooms()
     chosen = _engine(engine)
     offer = _choose(image, protocol)
     handed = [_module(path, "", number) for number, path in enumerate(initrds)]
@@ -135,6 +136,7 @@ def run(
     started = time.monotonic()
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
+    _unpack_ahead(image)
     chosen = _engine(engine)
     machine = chosen.machine(DEFAULT_MEMORY if memory is None else memory, cpus, tuple(disks))
     # The engine makes its machine while the kernel is unpacked and laid out.
@@ -222,19 +224,25 @@ class Run:
 
 
 def _unpack_ahead(image: Image) -> None:
-    # Decompressors work without the interpreter's lock: the rooms that are needed next are imported
-    # meanwhile. Whoever then asks for the payload waits for it, and gets its error if it has one.
+    # Decompressors work without the interpreter's lock: much else can be done meanwhile. Whoever
+    # then asks for the payload waits for it, and gets its error if it has one.
     from threading import Thread
+
+    payload = image.payload
+    if payload is None or payload.asked:
+        return
+    images.preload(payload.compression)  # first, and alone: it holds the lock
 
     def unpack() -> None:
         with suppress(FormatError):
-            assert image.payload is not None
-            _ = image.payload.image
+            _ = payload.image
 
-    if image.payload is not None:
-        images.preload(image.payload.compression)  # first, and alone: it holds the lock
-        Thread(target=unpack, name="unpack", daemon=True).start()
-    from hvmlite import engines, protocols  # noqa: F401
+    Thread(target=unpack, name="unpack", daemon=True).start()
+
+
+def _import_rooms() -> None:
+    # What planning needs, imported while the payload is unpacked.
+    from hvmlite import protocols  # noqa: F401
     from hvmlite.guest import acpi, place  # noqa: F401
 
 

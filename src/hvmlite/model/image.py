@@ -87,6 +87,11 @@ class Payload:
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
+    def asked(self) -> bool:
+        """Whether somebody has asked for :attr:`image` already."""
+        return bool(self._kept) or self._lock.locked()
+
+    @property
     def image(self) -> Image:
         """The image inside, unpacked at the first use; threads that come meanwhile wait for it.
 
