@@ -1,4 +1,4 @@
-"""hvmlite boots any x86 guest through any entry ABI.
+"""hvmlite boots x86 guests by their own entry ABI: PVH today, the others follow.
 
 The calls here are the command line's verbs::
 
@@ -14,13 +14,22 @@ Errors are in :mod:`hvmlite.errors`, the values that go in and come out in :mod:
 
 from __future__ import annotations
 
-__all__ = ["Run", "Timing", "__version__", "engines", "offers", "open_image", "plan", "run"]
+__all__ = [
+    "Run",
+    "Timing",
+    "__version__",
+    "available_engines",
+    "offers",
+    "open_image",
+    "plan",
+    "run",
+]
 
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` needs none of them
-    from hvmlite.boot import Run, Timing, engines, offers, open_image, plan, run
+    from hvmlite.boot import Run, Timing, available_engines, offers, open_image, plan, run
 
 
 def __getattr__(name: str) -> object:
@@ -29,3 +38,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(boot, name)
     raise AttributeError(f"module 'hvmlite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Refusal,
     )
 
-__all__ = ["Run", "Timing", "engines", "offers", "open_image", "plan", "run"]
+__all__ = ["Run", "Timing", "available_engines", "offers", "open_image", "plan", "run"]
 
 DEFAULT_MEMORY = 512 << 20
 """Guest RAM in bytes when nobody asks for another size."""
@@ -58,7 +58,7 @@ def offers(image: Image) -> tuple[Offer | Refusal, ...]:
     return tuple(protocol.offers(image) for protocol in protocols.PROTOCOLS)
 
 
-def engines() -> tuple[Availability, ...]:
+def available_engines() -> tuple[Availability, ...]:
     """Ask every engine whether it can run here."""
     from hvmlite.engines import ENGINES
 
@@ -367,6 +367,8 @@ def _map_file(path: Path, field: str) -> memoryview:
             return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
         finally:
             os.close(fd)
+    except ValueError as cause:  # a NUL in the name
+        raise RequestError(f"{os.fspath(path)!a}: no file name", field=field) from cause
     except OSError as cause:
         reason = (cause.strerror or str(cause)).lower()
         raise RequestError(f"{os.fspath(path)}: cannot be read: {reason}", field=field) from cause

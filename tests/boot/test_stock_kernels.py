@@ -39,3 +39,12 @@ def test_two_processors(kernels, initrds, name):
     plan, report = boot(kernels[name], [initrds.of(name)], cpus=2)
     assert report["cpus"].strip() == "2"
     agrees(plan, report, initrds.payload)
+
+
+def test_without_acpi_interrupts_come_through_the_8259s(kernels, initrds):
+    """Firmware would have left the local APIC in virtual wire mode; the reset ROM does."""
+    line = "console=ttyS0 acpi=off"
+    with hvmlite.run(
+        kernels["6.12-cloud"], initrds=[initrds.of("6.12-cloud")], cmdline=line
+    ) as guest:
+        guest.expect("@done", timeout=60)

@@ -160,6 +160,35 @@ def test_an_unknown_accelerator_in_qemus_words():
         qemu.start(raw.plan(raw.SPIN), RunOptions("quantum"))
 
 
+def test_a_jump_to_the_reset_vector_is_a_reset():
+    # Real mode, JMP FAR F000:FFF0, as Linux does with reboot=b.
+    jump = bytes.fromhex("ea f0ff 00f0")
+    plan = raw.plan(jump, raw.REAL)
+    with qemu.start(plan, raw.TCG) as session:
+        assert session.wait(20).kind is Ending.RESET
+
+
+def test_a_fifo_is_no_disk(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(RequestError, match="a file or a block device needed"):
+        qemu.machine(16 << 20, 1, (Disk(str(tmp_path / "fifo")),))
+
+
+def test_standard_streams_may_be_closed():
+    code = textwrap.dedent("""
+        import os, sys
+        for fd in (0, 1, 2):
+            os.close(fd)
+        from engines import raw_guests as raw
+        from hvmlite.engines import qemu
+        with qemu.start(raw.plan(raw.leave(5)), raw.TCG) as session:
+            os._exit(session.wait(20).status)
+    """)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TESTS)}, check=False)
+    assert done.returncode == 5
+
+
 def test_a_launch_that_is_not_started_leaves_nothing():
     before = descriptors(), threading.active_count()
     with qemu.launch(qemu.machine(16 << 20, 1), raw.TCG):

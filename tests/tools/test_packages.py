@@ -15,7 +15,7 @@ import packages
 SCRIPT = Path(packages.__file__)
 PROGRAMS = (
     "qemu-system-x86_64", "busybox", "gcc", "readelf", "objdump", "iasl", "acpiexec", "cpio",
-    "file",
+    "file", "gzip", "bzip2", "xz", "lzop", "lz4", "zstd",
 )  # fmt: skip
 
 

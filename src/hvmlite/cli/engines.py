@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> Answer:
     from hvmlite.cli._answer import Answer
     from hvmlite.cli.render import engines as view
 
-    found = boot.engines()
+    found = boot.available_engines()
     return Answer(partial(view.document, found), partial(view.lines, found))

@@ -44,7 +44,12 @@ def check(disk: Disk) -> None:
         fd = os.open(disk.path, flags)
         try:
             mode = os.fstat(fd).st_mode
-            start = b"" if stat.S_ISFIFO(mode) else os.pread(fd, Qcow2Header.SIZE, 0)
+            if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+                raise RequestError(
+                    f"{disk.path}: something else found, a file or a block device needed",
+                    field="disk",
+                )
+            start = os.pread(fd, Qcow2Header.SIZE, 0)
         finally:
             os.close(fd)
     except OSError as cause:

@@ -28,13 +28,22 @@ def anonymous_file(name: str, size: int) -> int:
 
     It vanishes with its last user, however that one ends. /dev/shm is not involved.
     """
-    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    fd = _not_standard(os.memfd_create(name, os.MFD_CLOEXEC))
     try:
         os.ftruncate(fd, size)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _not_standard(fd: int) -> int:
+    # A daemon may have closed its standard streams: there the child's own would take its place.
+    if fd > 2:
+        return fd
+    moved: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
 
 
 class Process:

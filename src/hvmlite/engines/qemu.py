@@ -29,8 +29,13 @@ NAME = "qemu"
 def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
     """Describe the q35 machine that QEMU makes, see :func:`hvmlite.engines._q35.machine`.
 
-    :raises RequestError: there is no such machine
+    :raises RequestError: there is no such machine, or a disk cannot be opened
+    :raises UnsupportedError: a disk needs further files
     """
+    from hvmlite.engines._disk import check
+
+    for disk in disks:
+        check(disk)
     return _q35.machine(memory, cpus, disks)
 
 
@@ -48,14 +53,10 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
     :raises EngineUnavailable: QEMU cannot run here
     :raises EngineError: it cannot be started
     """
-    from hvmlite.engines._disk import check
-
     if machine(wanted.memory, wanted.cpus, wanted.disks) != wanted:
         raise RequestError(
             f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
         )
-    for disk in wanted.disks:
-        check(disk)
     program, accel = find(), accelerator(options.accelerator)
     try:
         return _launch(program, accel, wanted, options)

@@ -46,7 +46,7 @@ def launch(wanted: Machine, options: RunOptions) -> NoReturn:
     raise RequestError(
         "engine record: a guest to run found, an engine that runs guests needed",
         field="engine",
-        hint="write the plan with hvmlite.engines.record.write(plan, directory)",
+        hint="hvmlite plan IMAGE --output DIR writes a plan; in Python record.write(plan, DIR)",
     )
 
 
