@@ -139,7 +139,7 @@ def _decode(name: str, data: memoryview, output: Output, limits: Limits, hint: i
             limit="slow_input",
             allowed=allowed,
             source=output.source,
-            hint="If you trust the file, raise the limit on slow input.",
+            hint="Raise the limit on slow input if you trust it (Limits.slow_input).",
         )
     if name == "zstd":
         return zstd(data, output, limits, hint)

@@ -103,7 +103,7 @@ class Output:
                 limit="output",
                 allowed=self.limit,
                 source=self.source,
-                hint="If you trust the file, raise the limit on decompressed bytes.",
+                hint="Raise the limit on decompressed bytes if you trust it (--max-unpacked).",
             )
 
     def _grow(self) -> None:

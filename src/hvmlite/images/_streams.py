@@ -132,6 +132,6 @@ def _lzma(container: int, name: str, data: memoryview, output: Output, limits: L
                 limit="dictionary",
                 allowed=limits.dictionary,
                 source=output.source,
-                hint="If you trust the file, raise the limit on dictionaries.",
+                hint="Raise the limit on dictionaries if you trust it (--max-dictionary).",
             ) from error
         raise FormatError(f"corrupt {name} data: {error}", source=output.source) from error

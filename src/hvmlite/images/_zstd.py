@@ -114,5 +114,5 @@ def _check_window(window: int, limits: Limits, source: str) -> None:
             limit="dictionary",
             allowed=limits.dictionary,
             source=source,
-            hint="If you trust the file, raise the limit on dictionaries.",
+            hint="Raise the limit on dictionaries if you trust it (--max-dictionary).",
         )
