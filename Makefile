@@ -32,7 +32,9 @@ test: setup-test
 nightly: setup-test
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -o faulthandler_timeout=1800
 
+# An installed wheel has its bytecode; so has the tree, whatever PYTHONDONTWRITEBYTECODE says.
 bench: setup-test
+	@$(BIN)/python -m compileall -q src
 	$(BIN)/python benchmarks $(ARGS)
 
 lint: .venv/installed-test
