@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+import hvmlite
 from hvmlite.cli import _output
 from hvmlite.cli._signals import Stop, ignore, stops
 from hvmlite.errors import HvmliteError
@@ -194,10 +195,10 @@ def _place(error: Exception) -> str:
     # The deepest frame that is ours.
     place = "?"
     trace = error.__traceback__
+    ours = hvmlite.__path__[0] + os.sep
     while trace is not None:
-        code = trace.tb_frame.f_code
-        _, found, name = code.co_filename.rpartition("hvmlite/")
-        if found:
-            place = f"{name}:{trace.tb_lineno}"
+        name = trace.tb_frame.f_code.co_filename
+        if name.startswith(ours):
+            place = f"{name.removeprefix(ours)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
