@@ -40,7 +40,7 @@ class QemuSession:
     def __init__(
         self, process: Process, qmp: socket.socket, log: int, accelerator: str, exec_time: float
     ) -> None:
-        self.exec_time = self.start_time = exec_time
+        self.start_time = exec_time  # until resume() knows better
         self.console = Console(exec_time, self._send, self._notify)
         self._process, self._socket, self._log = process, qmp, log
         self._qmp = Qmp(qmp.fileno())

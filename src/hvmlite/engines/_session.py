@@ -23,10 +23,6 @@ class Session(Protocol):
         """The guest's console."""
 
     @property
-    def exec_time(self) -> float:
-        """The :func:`time.monotonic` right before the engine's program was started."""
-
-    @property
     def start_time(self) -> float:
         """The :func:`time.monotonic` at which the guest's processors began to run."""
 
