@@ -53,7 +53,7 @@ def _check_piece(piece: Piece) -> None:
         raise _error(piece, f"it is in group {piece.group!r}, an address is needed")
     if piece.at is not None and piece.at < 0:
         raise _error(piece, f"address {piece.at:#x} found, 0 or more needed")
-    if piece.late is not None and piece.memory_type != MemoryType.RAM:
+    if piece.late is not None and piece.memory_type != MemoryType.RAM and piece.at is None:
         raise _error(piece, "it is made from the memory map and changes it, RAM is needed")
     for fixup in piece.fixups:
         if fixup.size not in (4, 8) or not 0 <= fixup.offset <= piece.length - fixup.size:

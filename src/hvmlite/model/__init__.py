@@ -10,11 +10,19 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hvmlite.model.boot import BootInfo, MemoryRange, MemoryType, Module, Origin
+    from hvmlite.model.boot import (
+        BootInfo,
+        Framebuffer,
+        MemoryRange,
+        MemoryType,
+        Module,
+        Origin,
+        SetupNode,
+    )
     from hvmlite.model.cpu import CpuState, DescriptorTable, Mode, SegmentRegister
     from hvmlite.model.engine import Availability, ConsoleChunk, RunOptions
     from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
-    from hvmlite.model.image import Image, LoadSegment, Note, Payload, Section
+    from hvmlite.model.image import Image, LoadSegment, Note, Part, Payload, Section
     from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
     from hvmlite.model.offer import Offer, Reason, Refusal, Relocation
     from hvmlite.model.outcome import Ending, Outcome
@@ -31,6 +39,7 @@ __all__ = [
     "Ending",
     "Entry",
     "Fixup",
+    "Framebuffer",
     "GuestMemory",
     "GuestPlan",
     "Image",
@@ -45,6 +54,7 @@ __all__ = [
     "Offer",
     "Origin",
     "Outcome",
+    "Part",
     "Payload",
     "PciHost",
     "Piece",
@@ -59,15 +69,18 @@ __all__ = [
     "Section",
     "SegmentRegister",
     "SerialPort",
+    "SetupNode",
 ]
 
 _PARTS = {
     "boot": (
         "BootInfo",
+        "Framebuffer",
         "MemoryRange",
         "MemoryType",
         "Module",
         "Origin",
+        "SetupNode",
     ),
     "cpu": (
         "CpuState",
@@ -92,6 +105,7 @@ _PARTS = {
         "Image",
         "LoadSegment",
         "Note",
+        "Part",
         "Payload",
         "Section",
     ),

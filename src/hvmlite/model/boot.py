@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hvmlite.wire import Buffer
 
-__all__ = ["BootInfo", "MemoryRange", "MemoryType", "Module", "Origin"]
+__all__ = [
+    "BootInfo",
+    "Framebuffer",
+    "MemoryRange",
+    "MemoryType",
+    "Module",
+    "Origin",
+    "SetupNode",
+]
 
 
 class MemoryType(IntEnum):
@@ -61,10 +69,38 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Framebuffer:
+    """A linear frame buffer of direct colours, already switched to its mode.
+
+    `pitch` is bytes from one line to the next, `depth` bits of a pixel. A colour is (position of
+    its lowest bit, number of bits).
+    """
+
+    address: int
+    width: int
+    height: int
+    pitch: int
+    depth: int = 32
+    red: tuple[int, int] = (16, 8)
+    green: tuple[int, int] = (8, 8)
+    blue: tuple[int, int] = (0, 8)
+    reserved: tuple[int, int] = (24, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class SetupNode:
+    """An element of Linux's `setup_data` list: `type` is a SETUP_* number, `data` its payload."""
+
+    type: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class BootInfo:
     """Command line (no NUL in it), modules, memory map, RSDP address (0: none) and origin.
 
-    `memory_map` is empty until a plan has been placed: it depends on where things lie.
+    `memory_map` is empty until a plan has been placed: it depends on where things lie. The last
+    three are Linux's own: `setup_data` nodes, and `hardware_subarch` with its data, 0 for a PC.
     """
 
     cmdline: bytes = b""
@@ -72,3 +108,7 @@ class BootInfo:
     memory_map: tuple[MemoryRange, ...] = ()
     rsdp: int = 0
     origin: Origin | None = None
+    framebuffer: Framebuffer | None = None
+    setup_data: tuple[SetupNode, ...] = ()
+    hardware_subarch: int = 0
+    hardware_subarch_data: int = 0

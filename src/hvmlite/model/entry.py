@@ -63,7 +63,8 @@ class Piece:
     :param top: take the highest fitting address instead of the lowest
     :param group: pieces of one group move by one common distance, see :attr:`Entry.relocations`
     :param memory_type: what the guest's memory map shall call it
-    :param late: makes the contents from the finished memory map, `data` then only gives the size
+    :param late: makes the contents from the finished memory map, `data` then only gives the size;
+        of pieces that the map shall not call RAM only those with an `at` can have it
     :param seal: last change to the contents after all fixups (checksums)
     """
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hvmlite.wire import Struct
 
-__all__ = ["Image", "LoadSegment", "Note", "Payload", "Section"]
+__all__ = ["Image", "LoadSegment", "Note", "Part", "Payload", "Section"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,27 @@ class Section:
     flags: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What an image holds beside its kernel: a UKI's ".initrd", ".cmdline", ".osrel" and others.
+
+    `name` is the section's, `offset` its place in the file. Several parts may have one name.
+    `profile` is None for the base of a UKI, else the number of the profile that it belongs to.
+    """
+
+    name: str
+    offset: int
+    data: memoryview = field(repr=False)
+    profile: int | None = None
+
+
 @dataclass(frozen=True)
 class Payload:
     """An image inside an image, usually compressed.
 
-    `found` says how it was found: "header" (the format's own offset and length fields) or "scan"
-    (a search for magic numbers, the fallback). `compression` is "none" or the format's name.
+    `found` says how it was found: "header" (the format's own offset and length fields), "section"
+    (a UKI's `.linux`) or "scan" (a search for magic numbers, the fallback). `compression` is "none"
+    or the format's name.
     """
 
     compression: str
@@ -127,6 +142,7 @@ class Image:
     notes: tuple[Note, ...] = ()
     sections: tuple[Section, ...] = ()
     payload: Payload | None = None
+    parts: tuple[Part, ...] = ()
     header: Struct | None = field(default=None, repr=False)
     facts: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()

@@ -84,11 +84,15 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk image for the guest; `format` is "raw" or "qcow2" and always stated, never guessed."""
+    """A disk image for the guest; `format` is "raw" or "qcow2" and always stated, never guessed.
+
+    `cdrom` puts it into a CD-ROM drive, always read-only; only machines with firmware have one.
+    """
 
     path: str
     format: str = "raw"
     read_only: bool = True
+    cdrom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,9 @@ class Machine:
     """What the guest runs on: `memory` bytes of RAM in `ram` blocks, `cpus`, fixed hardware.
 
     `reserved` are address ranges that no RAM is usable in and that the guest's memory map must
-    name (ROM, ECAM, the legacy video window); they may overlap `ram`, and then win.
+    name (ROM, ECAM, the legacy video window); they may overlap `ram`, and then win. `firmware` is
+    "" where hvmlite builds the guest itself, else "seabios" or "ovmf": the machine's own firmware
+    runs first and starts the first disk, and a plan for it has no pieces.
     """
 
     name: str
@@ -106,3 +112,4 @@ class Machine:
     cpus: int = 1
     platform: Platform = Platform()
     disks: tuple[Disk, ...] = ()
+    firmware: str = ""

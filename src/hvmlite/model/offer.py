@@ -51,7 +51,10 @@ class Offer:
     `image` is the one whose segments are loaded: the file's own, or the one in its payload
     (`nested`). `needs` is the least RAM size in bytes that the image asks for, counted from
     address 0. `cmdline_limit` is the longest command line that it takes, in bytes without the NUL
-    (None: no limit is known). `facts` are (name, value) pairs for people.
+    (None: no limit is known). `firmware` is the firmware that the image needs before it is entered
+    ("seabios", "ovmf"; "" for none). `facts` are (name, value) pairs for people.
+
+    In real mode, `entry` is the linear address: CS base plus IP.
     """
 
     protocol: str
@@ -61,4 +64,5 @@ class Offer:
     needs: int
     relocation: Relocation | None = None
     cmdline_limit: int | None = None
+    firmware: str = ""
     facts: tuple[tuple[str, str], ...] = ()

@@ -1,15 +1,12 @@
 # PVH: what lies in guest memory and in the registers when the kernel is entered.
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout, segments
 from hvmlite.model import (
     BootInfo,
-    CpuState,
-    DescriptorTable,
     Dropped,
     Entry,
     Fixup,
@@ -21,18 +18,24 @@ from hvmlite.model import (
     Ref,
 )
 from hvmlite.protocols import _linux
+from hvmlite.protocols._pieces import (
+    KERNEL,
+    check_lines,
+    elf_kernel,
+    entry_ref,
+    flat_cpu,
+    module_piece,
+    pointer,
+)
 from hvmlite.spec.linux import E820_MAX_ENTRIES_ZEROPAGE
 from hvmlite.spec.pvh import HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, HvmStartInfoV0
-from hvmlite.spec.x86 import CR0, RFLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hvmlite.wire import Struct
 
 __all__ = ["encode"]
 
-_KERNEL = "kernel"
 _START_INFO = "start info"
 _COMMAND_LINE = "command line"
 _MODULE_LIST = "module list"
@@ -54,8 +57,8 @@ def encode(
     """
     if version not in (0, 1):
         raise RequestError(f"start info: version {version} found, 0 or 1 needed", field="version")
-    _check_lines(offer, info)
-    kernel = _kernel(offer)
+    check_lines(info, offer.cmdline_limit)
+    kernel = elf_kernel(offer.image, whole=_for_linux(offer))
     gdt = segments.gdt(segments.CODE32, segments.DATA32, segments.TSS)
     pieces = [*kernel, gdt, _command_line(offer, info), *_modules(info)]
     if version == 1:
@@ -64,79 +67,14 @@ def encode(
     return Entry(
         protocol=offer.protocol,
         pieces=tuple(pieces),
-        cpu=_cpu(gdt),
+        cpu=flat_cpu(gdt, segments.CODE32, segments.DATA32, segments.TSS),
         registers={
-            "rip": _entry(kernel, offer.entry),
+            "rip": entry_ref(kernel, offer.entry),
             "rbx": Ref(_START_INFO),
             "gdtr": Ref(gdt.name),
         },
-        relocations={_KERNEL: offer.relocation} if offer.relocation else {},
+        relocations={KERNEL: offer.relocation} if offer.relocation else {},
         dropped=tuple(_dropped(offer, info, version)),
-    )
-
-
-def _check_lines(offer: Offer, info: BootInfo) -> None:
-    lines = [("command line", info.cmdline)]
-    lines += [(f"command line of module {i}", m.cmdline) for i, m in enumerate(info.modules)]
-    for where, line in lines:
-        if 0 in line:
-            message = f"{where}: NUL found at byte {line.index(0)}, text without it needed"
-            raise RequestError(message, field="cmdline")
-    limit = offer.cmdline_limit
-    if limit is not None and len(info.cmdline) > limit:
-        raise RequestError(
-            f"command line: {len(info.cmdline)} bytes found, at most {limit} needed: "
-            "the kernel takes no more",
-            field="cmdline",
-        )
-
-
-def _cpu(gdt: Piece) -> CpuState:
-    # The document leaves the rest open; Xen has zeros there, and so do we.
-    data = segments.DATA32
-    return CpuState(
-        rflags=int(RFLAGS.FIXED),
-        cr0=int(CR0.PE | CR0.ET),
-        cs=segments.CODE32,
-        ds=data,
-        es=data,
-        ss=data,
-        fs=data,
-        gs=data,
-        tr=segments.TSS,
-        ldtr=segments.UNUSABLE,
-        gdtr=DescriptorTable(0, gdt.length - 1),
-        idtr=DescriptorTable(0, 0),
-    )
-
-
-def _kernel(offer: Offer) -> list[Piece]:
-    # Linux takes all from its first byte to its last for its own: e820_add_kernel_range makes RAM
-    # of it, and what lies between the segments is freed for everybody (mark_rodata_ro).
-    ends: dict[int, int] = {}
-    if _for_linux(offer):
-        ends = dict(pairwise(sorted(s.paddr for s in offer.image.segments if s.memsz)))
-    return [
-        Piece(
-            f"kernel segment {number}",
-            segment.data,
-            Kind.KERNEL,
-            size=ends.get(segment.paddr, segment.end) - segment.paddr,
-            at=segment.paddr,
-            high=max(segment.end, layout.FOUR_GIB),
-            group=_KERNEL,
-        )
-        for number, segment in enumerate(offer.image.segments)
-        if segment.memsz
-    ]
-
-
-def _entry(kernel: list[Piece], entry: int) -> Ref:
-    for piece in kernel:
-        if piece.at is not None and piece.at <= entry < piece.at + piece.length:
-            return Ref(piece.name, entry - piece.at)
-    raise RequestError(
-        f"entry {entry:#x}: in no segment, an offer for this image needed", field="offer"
     )
 
 
@@ -166,33 +104,17 @@ def _modules(info: BootInfo) -> list[Piece]:
     # The modules, their command lines and the list; nothing at all without modules.
     pieces, records, fixups = [], [], []
     for number, module in enumerate(info.modules):
-        name = f"module {number}"
-        shown = name if module.name in ("module", name) else f"{name} ({module.name})"
-        window, start = layout.MODULES, number * HvmModlistEntry.SIZE
-        pieces.append(
-            Piece(
-                shown,
-                module.data,
-                Kind.MODULE,
-                align=layout.PAGE,
-                low=window.low,
-                high=window.high,
-                top=True,
-            )
-        )
-        fixups.append(_pointer(HvmModlistEntry, "paddr", shown, start))
+        piece, start = module_piece(number, module), number * HvmModlistEntry.SIZE
+        pieces.append(piece)
+        fixups.append(pointer(HvmModlistEntry, "paddr", piece.name, start))
         if module.cmdline:
-            line = f"{name} {_COMMAND_LINE}"
+            line = f"module {number} {_COMMAND_LINE}"
             pieces.append(_low(line, module.cmdline + b"\0", Kind.COMMAND_LINE))
-            fixups.append(_pointer(HvmModlistEntry, "cmdline_paddr", line, start))
+            fixups.append(pointer(HvmModlistEntry, "cmdline_paddr", line, start))
         records.append(HvmModlistEntry(size=len(module.data)).pack())
     if records:
         pieces.append(_low(_MODULE_LIST, b"".join(records), fixups=tuple(fixups)))
     return pieces
-
-
-def _pointer(layout_: type[Struct], field: str, piece: str, start: int = 0) -> Fixup:
-    return Fixup(start + layout_.FIELDS[field].offset, layout_.FIELDS[field].size, Ref(piece))
 
 
 def _memory_map(offer: Offer, machine: Machine) -> Piece:
@@ -225,15 +147,15 @@ def _start_info(info: BootInfo, rsdp: Ref | None, version: int) -> Piece:
         nr_modules=len(info.modules),
         rsdp_paddr=0 if rsdp else info.rsdp,
     )
-    fixups = [_pointer(layout_, "cmdline_paddr", _COMMAND_LINE)]
+    fixups = [pointer(layout_, "cmdline_paddr", _COMMAND_LINE)]
     if info.modules:
-        fixups.append(_pointer(layout_, "modlist_paddr", _MODULE_LIST))
+        fixups.append(pointer(layout_, "modlist_paddr", _MODULE_LIST))
     if rsdp:
         at = layout_.FIELDS["rsdp_paddr"]
         fixups.append(Fixup(at.offset, at.size, rsdp))
     if version == 0:
         return _low(_START_INFO, start.pack(), fixups=tuple(fixups))
-    fixups.append(_pointer(layout_, "memmap_paddr", _MEMORY_MAP))
+    fixups.append(pointer(layout_, "memmap_paddr", _MEMORY_MAP))
 
     def counted(ranges: tuple[MemoryRange, ...]) -> bytes:
         return start.replace(memmap_entries=len(ranges)).pack()
