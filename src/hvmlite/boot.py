@@ -38,6 +38,15 @@ DEFAULT_MEMORY = 512 << 20
 
 _MOST_MIB = 64 << 10  # RAM that is tried when nothing fits
 
+_FIRMWARES = {"bios": "seabios", "efi": "ovmf"}
+"""The protocols of disks, and the firmware that each needs."""
+
+_PACKED = ("linux64", "linux32", "linux16", *_FIRMWARES)
+"""Protocols that leave it to the guest to unpack its payload."""
+
+_ISO, _ISO_AT = b"CD001", 0x8001  # ECMA-119, 8.1: the first volume descriptor
+_QCOW2 = b"QFI\xfb"
+
 Path = str | os.PathLike[str]
 
 
@@ -75,6 +84,7 @@ def plan(
     cpus: int = 1,
     disks: Sequence[Disk] = (),
     protocol: str | None = None,
+    firmware: str | None = None,
     engine: str | None = None,
     limits: Limits | None = None,
 ) -> GuestPlan:
@@ -85,6 +95,8 @@ def plan(
     :param modules: further modules, each with its own command line
     :param memory: RAM in bytes
     :param protocol: the entry ABI; by default the first that the image offers
+    :param firmware: "seabios" or "ovmf" start the image as the first disk or CD-ROM of a PC; the
+        same as protocol "bios" or "efi"
     :param engine: the engine whose machine is planned for; by default the first
     :raises FormatError: the image is broken
     :raises RequestError: something asked for cannot be read, said or done
@@ -92,17 +104,19 @@ def plan(
     """
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
-    _unpack_ahead(image)
+    protocol = _entered_by(protocol, firmware)
+    _unpack_ahead(image, protocol)
     _import_rooms()
     chosen = _engine(engine)
     offer = _choose(image, protocol)
+    disks = _with_boot_disk(image, offer.firmware, disks)
     handed = [_module(path, "", number) for number, path in enumerate(initrds)]
     handed += [_module(path, line, len(handed) + n) for n, (path, line) in enumerate(modules)]
     info = model.BootInfo(cmdline=os.fsencode(cmdline), modules=tuple(handed))
     size = DEFAULT_MEMORY if memory is None else memory
 
     def machine(size: int) -> Machine:
-        return chosen.machine(size, cpus, tuple(disks))
+        return chosen.machine(size, cpus, tuple(disks), offer.firmware)
 
     try:
         return _lay_out(offer, info, machine(size))
@@ -121,6 +135,7 @@ def run(
     cpus: int = 1,
     disks: Sequence[Disk] = (),
     protocol: str | None = None,
+    firmware: str | None = None,
     engine: str | None = None,
     limits: Limits | None = None,
     accelerator: str = "auto",
@@ -136,9 +151,18 @@ def run(
     started = time.monotonic()
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
-    _unpack_ahead(image)
+    protocol = _entered_by(protocol, firmware)
+    _unpack_ahead(image, protocol)
     chosen = _engine(engine)
-    machine = chosen.machine(DEFAULT_MEMORY if memory is None else memory, cpus, tuple(disks))
+    # Whether firmware is needed is known at once: no image that could start without is a disk.
+    bare = image.format != "disk" and protocol not in _FIRMWARES
+    needed = "" if bare else _choose(image, protocol).firmware
+    machine = chosen.machine(
+        DEFAULT_MEMORY if memory is None else memory,
+        cpus,
+        _with_boot_disk(image, needed, disks),
+        needed,
+    )
     # The engine makes its machine while the kernel is unpacked and laid out.
     with chosen.launch(machine, model.RunOptions(accelerator, tuple(extra), gdb)) as launched:
         made = plan(
@@ -150,6 +174,7 @@ def run(
             cpus=cpus,
             disks=disks,
             protocol=protocol,
+            firmware=firmware,
             engine=engine,
             limits=limits,
         )
@@ -223,13 +248,37 @@ class Run:
         self.session.close()
 
 
-def _unpack_ahead(image: Image) -> None:
+def _entered_by(protocol: str | None, firmware: str | None) -> str | None:
+    # The protocol that a firmware starts its disk by.
+    if firmware is None:
+        return protocol
+    for name, needed in _FIRMWARES.items():
+        if needed == firmware and protocol in (None, name):
+            return name
+    raise RequestError(
+        f"firmware {firmware}: found together with protocol {protocol}, one of "
+        + ", ".join(f"{needed} ({name})" for name, needed in _FIRMWARES.items())
+        + " needed",
+        field="firmware",
+    )
+
+
+def _with_boot_disk(image: Image, firmware: str, disks: Sequence[Disk]) -> tuple[Disk, ...]:
+    # The image as the first disk of a machine with firmware. What the guest writes is not kept.
+    if not firmware:
+        return tuple(disks)
+    iso = bytes(image.data[_ISO_AT : _ISO_AT + len(_ISO)]) == _ISO
+    kind = "qcow2" if bytes(image.data[: len(_QCOW2)]) == _QCOW2 else "raw"
+    return (model.Disk(image.source, kind, read_only=iso, snapshot=not iso, cdrom=iso), *disks)
+
+
+def _unpack_ahead(image: Image, protocol: str | None) -> None:
     # Decompressors work without the interpreter's lock: much else can be done meanwhile. Whoever
     # then asks for the payload waits for it, and gets its error if it has one.
     from threading import Thread
 
     payload = image.payload
-    if payload is None or payload.asked:
+    if payload is None or payload.asked or protocol in _PACKED:
         return
     images.preload(payload.compression)  # first, and alone: it holds the lock
 
@@ -248,20 +297,20 @@ def _import_rooms() -> None:
 
 def _choose(image: Image, name: str | None) -> Offer:
     # The user's protocol, or the first that is offered; a refusal is told with all its reasons.
-    found = offers(image)
-    if name is not None and name not in {each.protocol for each in found}:
-        known = ", ".join(each.protocol for each in found)
-        raise RequestError(f"protocol {name}: not known, one of {known} needed", field="protocol")
-    wanted = [each for each in found if name in (None, each.protocol)]
-    for each in wanted:
-        if isinstance(each, model.Offer):
-            return each
-    refused = [
-        (each.protocol, why)
-        for each in wanted
-        if isinstance(each, model.Refusal)
-        for why in each.reasons
-    ]
+    from hvmlite import protocols
+
+    known = [each.NAME for each in protocols.PROTOCOLS]
+    if name is not None and name not in known:
+        raise RequestError(
+            f"protocol {name}: not known, one of {', '.join(known)} needed", field="protocol"
+        )
+    refused = []
+    for protocol in protocols.PROTOCOLS:
+        if name in (None, protocol.NAME):
+            answer = protocol.offers(image)
+            if isinstance(answer, model.Offer):
+                return answer
+            refused += [(protocol.NAME, why) for why in answer.reasons]
     hints = [why.hint for _, why in refused if why.hint is not None]
     raise RequestError(
         f"{image.source}: offers no way in: "
@@ -296,6 +345,9 @@ def _lay_out(offer: Offer, info: BootInfo, machine: Machine) -> GuestPlan:
             need=offer.needs,
             limit=machine.memory,
         )
+    if offer.firmware:
+        entry = protocol.encode(offer, info, machine, None)
+        return replace(place(entry, machine, info), boot_info=info)  # the map is the firmware's
     entry = protocol.encode(offer, info, machine, model.Ref(acpi.RSDP))
     entry = replace(entry, pieces=(*entry.pieces, *acpi.tables(machine)))
     placed = place(entry, machine, info)

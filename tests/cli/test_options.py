@@ -40,7 +40,7 @@ def test_all_keywords():
     assert (limits.output, limits.dictionary) == (64 << 20, 1 << 20)
     assert keywords == {
         "initrds": ("one", "two"), "modules": (("m", "arg b"),), "cmdline": "quiet",
-        "memory": 1 << 30, "cpus": 4, "protocol": "pvh", "engine": "qemu",
+        "memory": 1 << 30, "cpus": 4, "protocol": "pvh", "firmware": None, "engine": "qemu",
     }  # fmt: skip
 
 

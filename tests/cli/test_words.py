@@ -55,10 +55,12 @@ def test_modules(text, path, rest):
 @pytest.mark.parametrize(
     ("text", "disk"),
     [
-        ("d", ("d", "raw", True)),
-        ("d,rw", ("d", "raw", False)),
-        ("d,format=qcow2,ro", ("d", "qcow2", True)),
-        ("d,,1.img,rw,format=raw", ("d,1.img", "raw", False)),
+        ("d", ("d", "raw", "ro")),
+        ("d,rw", ("d", "raw", "rw")),
+        ("d,format=qcow2,ro", ("d", "qcow2", "ro")),
+        ("d,snapshot,format=qcow2", ("d", "qcow2", "snapshot")),
+        ("d.iso,cdrom", ("d.iso", "raw", "cdrom")),
+        ("d,,1.img,rw,format=raw", ("d,1.img", "raw", "rw")),
     ],
 )
 def test_disks(text, disk):

@@ -59,6 +59,11 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="enter by this boot protocol (default: the first that `hvmlite inspect` lists)",
     )
+    add(
+        "--firmware",
+        choices=("seabios", "ovmf"),
+        help="let a PC's firmware start IMAGE as its first disk or CD-ROM",
+    )
 
 
 def _add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
@@ -78,7 +83,7 @@ def _add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
         type=_words.disk,
         action="append",
         default=[],
-        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw (ro)",
+        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw|snapshot|cdrom (ro)",
     )
 
 
@@ -158,8 +163,12 @@ def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
         "cmdline": default_cmdline(image) if args.append is None else args.append,
         "memory": args.memory,
         "cpus": args.cpus,
-        "disks": tuple(Disk(path, kind, read_only) for path, kind, read_only in args.disk),
+        "disks": tuple(
+            Disk(path, kind, access != "rw", access == "snapshot", access == "cdrom")
+            for path, kind, access in args.disk
+        ),
         "protocol": args.protocol,
+        "firmware": args.firmware,
         "engine": args.engine,
         "limits": limits(args),
     }

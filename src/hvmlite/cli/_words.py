@@ -11,6 +11,7 @@ __all__ = ["count", "disk", "module", "port", "seconds", "size"]
 
 _UNITS = {"": 20, "K": 10, "M": 20, "G": 30, "T": 40}
 _DISK_FORMATS = ("raw", "qcow2")
+_DISK_ACCESS = ("ro", "rw", "snapshot", "cdrom")
 
 
 def size(text: str) -> int:
@@ -35,22 +36,24 @@ def module(text: str) -> tuple[str, str]:
     return path, cmdline or ""
 
 
-def disk(text: str) -> tuple[str, str, bool]:
-    """Return path, format and read-only of ``FILE[,format=raw|qcow2][,ro|rw]``.
+def disk(text: str) -> tuple[str, str, str]:
+    """Return path, format and access of ``FILE[,format=raw|qcow2][,ro|rw|snapshot|cdrom]``.
 
     :raises argparse.ArgumentTypeError: a word after the file name has no meaning here
     """
     path, rest = _path(text)
-    kind, read_only = "raw", True
+    kind, access = "raw", "ro"
     for word in [] if rest is None else rest.split(","):
         key, _, value = word.partition("=")
-        if word in ("ro", "rw"):
-            read_only = word == "ro"
+        if word in _DISK_ACCESS:
+            access = word
         elif key == "format" and value in _DISK_FORMATS:
             kind = value
         else:
-            raise _wrong(word, "unknown disk option", "needed format=raw, format=qcow2, ro or rw")
-    return path, kind, read_only
+            raise _wrong(
+                word, "unknown disk option", f"needed format=raw|qcow2 or {'|'.join(_DISK_ACCESS)}"
+            )
+    return path, kind, access
 
 
 def count(text: str) -> int:

@@ -9,12 +9,17 @@ from hvmlite.engines import _q35 as q35
 from hvmlite.engines._process import inherited
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hvmlite.model import Disk, Machine, RunOptions
 
 __all__ = ["Descriptors", "arguments"]
 
 # What q35 would add and the plan's machine does not describe.
 _LEFT_OUT = ("i8042", "usb", "smbus", "sata", "vmport", "hpet", "graphics")
+# What nobody needs even where firmware looks for itself. Without graphics SeaBIOS and OVMF write to
+# the serial port, and so does what they start.
+_NEVER = ("usb", "vmport", "graphics")
 
 # CX16: before 8.0, TCG's CMPXCHG16B forgets to store the pending condition codes first, and an
 # interrupt soon after it pushes garbage as EFLAGS. Linux's slab allocator uses it on every
@@ -25,7 +30,10 @@ _CPU = {"tcg": "max,cx16=off,erms=off,fsrm=off", "kvm": "host"}
 
 
 class Descriptors(NamedTuple):
-    """Guest RAM, the reset ROM, QEMU's end of the QMP socket, the write end of the log pipe."""
+    """Guest RAM, the ROM, QEMU's end of the QMP socket, the write end of the log pipe.
+
+    The ROM is the reset ROM, or on a machine with UEFI a copy of its variables.
+    """
 
     ram: int
     rom: int
@@ -34,15 +42,20 @@ class Descriptors(NamedTuple):
 
 
 def arguments(
-    machine: Machine, options: RunOptions, accelerator: str, fds: Descriptors
+    machine: Machine,
+    options: RunOptions,
+    accelerator: str,
+    fds: Descriptors,
+    code: Path | None = None,
 ) -> list[str]:
     """Return all arguments after the program's name.
 
     :param accelerator: "tcg" or "kvm"
     :param fds: what QEMU inherits
+    :param code: the flash image of a machine with UEFI
     """
     board = ["q35", "smm=on", "memory-backend=ram"]
-    board += [f"{name}=off" for name in _LEFT_OUT]
+    board += [f"{name}=off" for name in (_NEVER if machine.firmware else _LEFT_OUT)]
     backend = f"id=ram,size={machine.memory}B,mem-path={inherited(fds.ram)},share=on"
     args = ["-nodefaults", "-no-user-config", "-display", "none", "-S"]
     # One thread for all processors: with one each, TCG may run half of an instruction that another
@@ -51,7 +64,7 @@ def arguments(
     args += ["-machine", ",".join(board), "-cpu", _CPU.get(accelerator, "max")]
     args += ["-smp", str(machine.cpus)]
     args += ["-m", f"{machine.memory}B", "-object", f"memory-backend-file,{backend}"]
-    args += ["-bios", inherited(fds.rom)]
+    args += _firmware(machine.firmware, fds, code)
     args += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     args += ["-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"]
     args += ["-device", f"isa-debug-exit,iobase={q35.EXIT_PORT:#x},iosize=4"]
@@ -59,19 +72,42 @@ def arguments(
     args += ["-action", "reboot=shutdown,shutdown=pause,panic=shutdown"]
     args += ["-d", "cpu_reset", "-D", inherited(fds.log)]
     for number, disk in enumerate(machine.disks):
-        args += _disk(number, disk)
+        args += _disk(number, disk, order=f",bootindex={number}" if machine.firmware else "")
     if options.gdb is not None:
         args += ["-gdb", f"tcp:127.0.0.1:{options.gdb}"]
     return [*args, *options.extra]
 
 
-def _disk(number: int, disk: Disk) -> list[str]:
-    # -blockdev: the path is a path, never a protocol or JSON, and the format is stated.
+def _firmware(name: str, fds: Descriptors, code: Path | None) -> list[str]:
+    if name == "seabios":
+        return []  # QEMU's own choice
+    if code is None:
+        return ["-bios", inherited(fds.rom)]
+    return [
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_quoted(str(code))}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={inherited(fds.rom)}"),
+    ]
+
+
+def _disk(number: int, disk: Disk, order: str) -> list[str]:
     name = f"disk{number}"
-    node = {
-        "node-name": name,
-        "driver": disk.format,
-        "read-only": disk.read_only,
-        "file": {"driver": "file", "filename": disk.path, "read-only": disk.read_only},
-    }
-    return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,drive={name}"]
+    device = "ide-cd" if disk.cdrom else "virtio-blk-pci"
+    read_only = disk.read_only or disk.cdrom
+    if disk.snapshot and not disk.cdrom:
+        # QEMU makes the file for the writes (in TMPDIR) and removes its name at once.
+        where = f"file.driver=file,file.filename={_quoted(disk.path)},format={disk.format}"
+        drive = ["-drive", f"if=none,id={name},snapshot=on,{where}"]
+    else:
+        # -blockdev: the path is a path, never a protocol or JSON, and the format is stated.
+        node = {
+            "node-name": name,
+            "driver": disk.format,
+            "read-only": read_only,
+            "file": {"driver": "file", "filename": disk.path, "read-only": read_only},
+        }
+        drive = ["-blockdev", json.dumps(node)]
+    return [*drive, "-device", f"{device},drive={name}{order}"]
+
+
+def _quoted(value: str) -> str:
+    return value.replace(",", ",,")

@@ -40,7 +40,8 @@ def check(disk: Disk) -> None:
         )
     try:
         # O_NONBLOCK: a FIFO must not be waited for.
-        flags = (os.O_RDONLY if disk.read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK
+        only = disk.read_only or disk.snapshot or disk.cdrom
+        flags = (os.O_RDONLY if only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(disk.path, flags)
         try:
             mode = os.fstat(fd).st_mode

@@ -54,8 +54,19 @@ def available() -> Availability:
         ("path", path),
         ("accelerator tcg", "available"),
         ("accelerator kvm", f"not used: {kvm}" if kvm else "available"),
+        ("firmware seabios", "QEMU's own"),
+        ("firmware ovmf", _ovmf()),
     )
     return Availability(NAME, ok=True, version=version, facts=facts)
+
+
+def _ovmf() -> str:
+    from hvmlite.engines._firmware import find_ovmf
+
+    try:
+        return str(find_ovmf().code)
+    except EngineUnavailable as reason:
+        return f"not available: {reason}; {reason.hint}"
 
 
 def _version(path: str) -> str:

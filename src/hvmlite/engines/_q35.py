@@ -93,11 +93,12 @@ _UNIT = 8 * _KIB  # QEMU rounds -m up to this, and the backend must have exactly
 _LEAST, _MOST = 1 * _MIB, 128 * _GIB
 
 
-def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
+def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str = "") -> Machine:
     """Describe the machine that QEMU makes for `memory` bytes of RAM.
 
     It may have up to 4 KiB more RAM than was asked for: QEMU counts in units of 8 KiB. A PCI host
-    is described only where there are disks, the only PCI devices: a guest then probes nothing.
+    is described only where there are disks, the only PCI devices: a guest then probes nothing. With
+    `firmware` the machine is the whole PC, and what it is like is the firmware's to say.
 
     :raises RequestError: there is no such machine
     """
@@ -108,6 +109,11 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
         )
     if not 1 <= cpus <= 255:
         raise RequestError(f"cpus: {cpus} found, 1 to 255 needed", field="cpus")
+    for disk in disks:
+        if disk.cdrom and not firmware:
+            raise RequestError(
+                f"{disk.path}: a CD-ROM drive found, a machine with firmware needed", field="disk"
+            )
     memory = -(-memory // _UNIT) * _UNIT
     # Low RAM ends at 2 GiB as soon as there are 2.75 GiB: ECAM and the PCI window lie behind it.
     low = memory if memory < _ECAM else 2 * _GIB
@@ -115,7 +121,11 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
     if memory > low:
         ram.append(RamBlock(4 * _GIB, memory - low, low))
     reserved = [_LEGACY, _BOARD]
-    if disks:
+    if firmware:
+        reserved, platform = [], Platform()
+    else:
+        platform = _platform(pci=bool(disks))
+    if disks and not firmware:
         reserved.append(MemoryRange(_ECAM, _ECAM + 256 * _MIB, MemoryType.RESERVED))
     return Machine(
         name="q35",
@@ -123,8 +133,9 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
         ram=tuple(ram),
         reserved=tuple(sorted(reserved)),
         cpus=cpus,
-        platform=_platform(pci=bool(disks)),
+        platform=platform,
         disks=disks,
+        firmware=firmware,
     )
 
 

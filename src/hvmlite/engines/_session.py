@@ -78,8 +78,12 @@ class Engine(Protocol):
     def available(self) -> Availability:
         """Say whether the engine can run here, and if not, why and what to do about it."""
 
-    def machine(self, memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
+    def machine(
+        self, memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str = ""
+    ) -> Machine:
         """Describe the machine that the engine makes.
+
+        :param firmware: what runs first and starts the first disk (`Machine.firmware`)
 
         :raises RequestError: it makes none like that
         """

@@ -1,7 +1,8 @@
 """QEMU as an engine: TCG everywhere, KVM where the processor has it.
 
 QEMU only turns the machine. Guest RAM is one anonymous memory file that is filled here and mapped
-by QEMU; the processor's state comes through a reset ROM. No firmware, no `-kernel`.
+by QEMU; the processor's state comes through a reset ROM. No firmware, no `-kernel`. Only a machine
+that is asked for with firmware is QEMU's own: then the firmware starts the first disk.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ __all__ = ["NAME", "Launch", "available", "launch", "machine", "start"]
 NAME = "qemu"
 
 
-def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
+def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str = "") -> Machine:
     """Describe the q35 machine that QEMU makes, see :func:`hvmlite.engines._q35.machine`.
 
+    :param firmware: "seabios" or "ovmf" run first and start the first disk
     :raises RequestError: there is no such machine, or a disk cannot be opened
     :raises UnsupportedError: a disk needs further files
     """
@@ -36,7 +38,11 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
 
     for disk in disks:
         check(disk)
-    return _q35.machine(memory, cpus, disks)
+    if firmware:  # the file is read only where there is one
+        from hvmlite.engines._firmware import known
+
+        known(firmware)
+    return _q35.machine(memory, cpus, disks, firmware)
 
 
 def start(plan: GuestPlan, options: RunOptions) -> Session:
@@ -53,7 +59,7 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
     :raises EngineUnavailable: QEMU cannot run here
     :raises EngineError: it cannot be started
     """
-    if machine(wanted.memory, wanted.cpus, wanted.disks) != wanted:
+    if machine(wanted.memory, wanted.cpus, wanted.disks, wanted.firmware) != wanted:
         raise RequestError(
             f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
         )
@@ -102,8 +108,9 @@ class Launch:
         if session is None or plan.machine != self._machine:
             raise RequestError("machine: this launch's own and unused one needed", field="machine")
         try:
-            for address, data in handover(plan.cpu):  # in the first block, at its own address
-                os.pwrite(self._ram, data, address)
+            if not plan.machine.firmware:
+                for address, data in handover(plan.cpu):  # in the first block, at its own address
+                    os.pwrite(self._ram, data, address)
             fill_file(plan, self._ram)
         except OSError as cause:
             raise _not_started(cause) from cause
@@ -130,6 +137,7 @@ def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> L
     from contextlib import ExitStack
 
     from hvmlite.engines._arguments import Descriptors, arguments
+    from hvmlite.engines._firmware import find_ovmf
     from hvmlite.engines._process import Process, anonymous_file
     from hvmlite.engines._qemu_session import QemuSession
     from hvmlite.engines._rom import build
@@ -138,8 +146,9 @@ def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> L
         # `theirs` is closed here in every case, `ours` only if QEMU does not come to life.
         ram = anonymous_file("hvmlite guest RAM", wanted.memory)
         ours.callback(os.close, ram)
-        rom = build(_q35.setup())
-        bios = anonymous_file("hvmlite reset ROM", len(rom))
+        flash = find_ovmf() if wanted.firmware == "ovmf" else None
+        rom = flash.variables.read_bytes() if flash else build(_q35.setup())
+        bios = anonymous_file("hvmlite ROM", len(rom))
         theirs.callback(os.close, bios)
         os.pwrite(bios, rom, 0)
         log, log_end = os.pipe()
@@ -151,7 +160,7 @@ def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> L
         theirs.callback(qmp_end.close)
         qmp.setblocking(False)
         fds = Descriptors(ram, bios, qmp_end.fileno(), log_end)
-        words = arguments(wanted, options, accel, fds)
+        words = arguments(wanted, options, accel, fds, flash and flash.code)
         exec_time = time.monotonic()
         process = Process([program, *words], fds)
         ours.callback(process.close)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hvmlite.engines import _q35
+from hvmlite.engines._firmware import known
 from hvmlite.errors import EngineError, RequestError
 from hvmlite.model import Availability
 
@@ -33,12 +34,12 @@ def available() -> Availability:
     return Availability(NAME, ok=True)
 
 
-def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = ()) -> Machine:
+def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str = "") -> Machine:
     """Describe the machine that plans are made for: the one of the `qemu` engine.
 
     :raises RequestError: there is no such machine
     """
-    return _q35.machine(memory, cpus, disks)
+    return _q35.machine(memory, cpus, disks, known(firmware))
 
 
 def launch(wanted: Machine, options: RunOptions) -> NoReturn:

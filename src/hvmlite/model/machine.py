@@ -86,12 +86,14 @@ class Platform:
 class Disk:
     """A disk image for the guest; `format` is "raw" or "qcow2" and always stated, never guessed.
 
-    `cdrom` puts it into a CD-ROM drive, always read-only; only machines with firmware have one.
+    With `snapshot` the guest may write, but the file stays as it is: what was written is lost at
+    the end. `cdrom` puts it into a CD-ROM drive, which only machines with firmware have.
     """
 
     path: str
     format: str = "raw"
     read_only: bool = True
+    snapshot: bool = False
     cdrom: bool = False
 
 

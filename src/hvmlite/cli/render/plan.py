@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hvmlite.cli._answer import Document
     from hvmlite.cli._style import Style
-    from hvmlite.model import Dropped, GuestPlan, Machine, Module
+    from hvmlite.model import Disk, Dropped, GuestPlan, Machine, Module
 
 __all__ = ["document", "dropped", "lines"]
 
@@ -57,6 +57,11 @@ def lines(plan: GuestPlan, image: str, style: Style) -> Iterator[str]:
     for item in plan.dropped:
         mark = style.paint("not carried:", "yellow")
         yield f"{mark} {escape(item.field)}: {escape(item.reason)}"
+    if machine.firmware:
+        yield f"{machine.firmware} runs first; the rest is its choice and the image's"
+        yield from _section("disks", style)
+        yield from table([_disk(disk) for disk in machine.disks])
+        return
     yield from _section("guest memory", style)
     yield from _map.strip(plan, style)
     yield from _map.draw(plan, style)
@@ -65,6 +70,13 @@ def lines(plan: GuestPlan, image: str, style: Style) -> Iterator[str]:
     yield from (escape(line) for line in _cpu.lines(plan))
     yield from _section("what the guest is told", style)
     yield from _told(plan)
+
+
+def _disk(disk: Disk) -> tuple[str, str, str]:
+    access = "read-only" if disk.read_only else "read and write"
+    if disk.snapshot:
+        access = "what is written is not kept"
+    return escape(disk.path), disk.format, "CD-ROM, read-only" if disk.cdrom else access
 
 
 def _section(title: str, style: Style) -> Iterator[str]:
@@ -81,9 +93,16 @@ def _machine(machine: Machine) -> Document:
         "reserved": [{"start": r.start, "end": r.end, "type": int(r.type)} for r in
                      machine.reserved],
         "disks": [
-            {"path": escape(disk.path), "format": disk.format, "read_only": disk.read_only}
+            {
+                "path": escape(disk.path),
+                "format": disk.format,
+                "read_only": disk.read_only,
+                "snapshot": disk.snapshot,
+                "cdrom": disk.cdrom,
+            }
             for disk in machine.disks
         ],
+        "firmware": machine.firmware,
     }  # fmt: skip
 
 
