@@ -1,0 +1,90 @@
+# Which way in, on which engine, and by whose firmware.
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hvmlite import model
+from hvmlite.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hvmlite.engines import Engine
+    from hvmlite.model import Disk, Image, Offer
+
+__all__ = ["FIRMWARES", "choose_engine", "choose_offer", "entered_by", "with_boot_disk"]
+
+FIRMWARES = {"bios": "seabios", "efi": "ovmf"}
+"""The protocols of disks, and the firmware that each needs."""
+
+_ISO, _ISO_AT = b"CD001", 0x8001  # ECMA-119, 8.1: the first volume descriptor
+_QCOW2 = b"QFI\xfb"
+
+
+def entered_by(protocol: str | None, firmware: str | None) -> str | None:
+    """Return the protocol that was asked for, by its own name or by its firmware's."""
+    if firmware is None:
+        return protocol
+    for name, needed in FIRMWARES.items():
+        if needed == firmware and protocol in (None, name):
+            return name
+    raise RequestError(
+        f"firmware {firmware}: found together with protocol {protocol}, one of "
+        + ", ".join(f"{needed} ({name})" for name, needed in FIRMWARES.items())
+        + " needed",
+        field="firmware",
+    )
+
+
+def with_boot_disk(image: Image, firmware: str, disks: Sequence[Disk]) -> tuple[Disk, ...]:
+    """Return `disks` after the image itself, if `firmware` is to start it.
+
+    What the guest writes to the image is not kept.
+    """
+    if not firmware:
+        return tuple(disks)
+    iso = bytes(image.data[_ISO_AT : _ISO_AT + len(_ISO)]) == _ISO
+    kind = "qcow2" if bytes(image.data[: len(_QCOW2)]) == _QCOW2 else "raw"
+    return (model.Disk(image.source, kind, read_only=iso, snapshot=not iso, cdrom=iso), *disks)
+
+
+def choose_offer(image: Image, name: str | None) -> Offer:
+    """Return the offer of the protocol `name`, or the first that there is.
+
+    :raises RequestError: there is none, for all the reasons that the refusals have
+    """
+    from hvmlite import protocols
+
+    known = [each.NAME for each in protocols.PROTOCOLS]
+    if name is not None and name not in known:
+        raise RequestError(
+            f"protocol {name}: not known, one of {', '.join(known)} needed", field="protocol"
+        )
+    refused = []
+    for protocol in protocols.PROTOCOLS:
+        if name in (None, protocol.NAME):
+            answer = protocol.offers(image)
+            if isinstance(answer, model.Offer):
+                return answer
+            refused += [(protocol.NAME, why) for why in answer.reasons]
+    hints = [why.hint for _, why in refused if why.hint is not None]
+    raise RequestError(
+        f"{image.source}: offers no way in: "
+        + "; ".join(f"{name}: {why}" for name, why in refused),
+        field="protocol",
+        hint=hints[0] if hints else f"hvmlite inspect {image.source} shows all that was looked for",
+    )
+
+
+def choose_engine(name: str | None) -> Engine:
+    """Return the engine of this name, or the first.
+
+    :raises RequestError: there is none of this name
+    """
+    from hvmlite.engines import ENGINES
+
+    for engine in ENGINES:
+        if name in (None, engine.NAME):
+            return engine
+    known = ", ".join(engine.NAME for engine in ENGINES)
+    raise RequestError(f"engine {name}: not known, one of {known} needed", field="engine")
