@@ -12,7 +12,7 @@ ARGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest $(if $(SEED),--randomly-seed=$(SEED)) $(ARGS)
 
-.PHONY: help demo test nightly bench lint clean setup-demo setup-test
+.PHONY: help demo test nightly bench lint clean setup-demo setup-test stub
 .DELETE_ON_ERROR:
 
 help:
@@ -43,6 +43,7 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 
 clean:
+	$(MAKE) --silent -C stub clean
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +
 
@@ -50,14 +51,20 @@ clean:
 # that makes a virtual environment possible.
 setup-demo:
 	@$(PYTHON) tools/packages.py demo
+	@! command -v $(CC) >/dev/null || $(MAKE) --silent --no-print-directory stub
 	@$(MAKE) --silent --no-print-directory .venv/installed-demo
 	@$(PYTHON) tools/kernels.py cloud
 
 setup-test:
 	@$(PYTHON) tools/packages.py test
+	@$(MAKE) --silent --no-print-directory stub
 	@$(MAKE) --silent --no-print-directory .venv/installed-test
 	@$(PYTHON) tools/kernels.py
 	@$(PYTHON) tools/busybox_i386.py
+
+# Machine code for guests. The demo does without it, hence without a compiler.
+stub:
+	@$(MAKE) --silent --no-print-directory -C stub
 
 # An attempt that was interrupted leaves no target behind (.DELETE_ON_ERROR) and is made anew.
 .venv/pyvenv.cfg:

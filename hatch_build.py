@@ -1,0 +1,31 @@
+"""The build hook of wheels and editable installs: makes the machine code of the folder ``stub``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class StubBuildHook(BuildHookInterface):
+    """Runs ``make -C stub``."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the blobs into the package.
+
+        A wheel has them or is not made. An editable install can do without: most of hvmlite works,
+        and whoever needs a blob is told how to make it.
+        """
+        programs = ["make", os.environ.get("CC", "cc").split()[0]]
+        missing = [name for name in programs if shutil.which(name) is None]
+        if version == "editable" and missing:
+            self.app.display_warning(f"no {' and no '.join(missing)}: stub is not built")
+            return
+        stub = Path(self.root, "stub")
+        # Not the make that may have started pip.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        subprocess.run(["make", "--silent", "-C", stub], check=True, env=env)

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* INT 1Ah: the time, from the battery-backed clock; nobody counts timer ticks here. */
+#include "bios.h"
+
+#define SECONDS		0x00
+#define MINUTES		0x02
+#define HOURS		0x04
+#define DAY		0x07
+#define MONTH		0x08
+#define YEAR		0x09
+#define STATUS_A	0x0a
+#define CENTURY		0x32
+#define UPDATING	0x80		/* of STATUS_A: the clock is about to change */
+
+#define PIT_HZ		1193182		/* a tick is 65536 of its periods */
+
+	.code16
+	.text
+	.globl	int1a
+
+int1a:
+	cmp	$0x00, %ah
+	je	ticks
+	cmp	$0x02, %ah
+	je	time
+	cmp	$0x04, %ah
+	je	date
+	jmp	unsupported
+
+/* 00h, CX:DX: ticks since midnight, of which there are about 18.2 in a second; AL: no new day. */
+ticks:
+	pushl	%eax
+	pushl	%ebx
+	pushl	%ecx
+	pushl	%edx
+	call	read_time
+	jc	1f
+	mov	%ch, %al
+	call	binary
+	imul	$60, %eax, %ebx
+	mov	%cl, %al
+	call	binary
+	addl	%eax, %ebx
+	imul	$60, %ebx, %ebx
+	mov	%dh, %al
+	call	binary
+	addl	%ebx, %eax
+	movl	$PIT_HZ, %ebx
+	mull	%ebx
+	shrdl	$16, %edx, %eax
+	push	%bp
+	mov	%sp, %bp		/* BP, EDX, ECX, EBX, EAX */
+	mov	%ax, 2(%bp)
+	shrl	$16, %eax
+	mov	%ax, 6(%bp)
+	movb	$0, 14(%bp)
+	pop	%bp
+	clc
+1:	popl	%edx
+	popl	%ecx
+	popl	%ebx
+	popl	%eax
+	jc	unsupported
+	jmp	done
+
+/* 02h, CH CL DH: hours, minutes, seconds in BCD; DL: no daylight saving time. */
+time:
+	push	%ax
+	push	%cx
+	push	%dx
+	call	read_time
+	jc	no_clock
+	xor	%dl, %dl
+	jmp	clock
+
+/* 04h, CH CL DH DL: century, year, month, day in BCD. */
+date:
+	push	%ax
+	push	%cx
+	push	%dx
+	call	stable
+	jc	no_clock
+1:	mov	$DAY, %al
+	call	cmos
+	mov	%al, %dl
+	mov	$MONTH, %al
+	call	cmos
+	mov	%al, %dh
+	mov	$YEAR, %al
+	call	cmos
+	mov	%al, %cl
+	mov	$CENTURY, %al
+	call	cmos
+	mov	%al, %ch
+	mov	$DAY, %al
+	call	cmos
+	cmp	%dl, %al
+	jne	1b
+/* CX and DX are the answer, AX is not. */
+clock:
+	add	$4, %sp
+	pop	%ax
+	jmp	done
+
+no_clock:
+	pop	%dx
+	pop	%cx
+	pop	%ax
+	jmp	unsupported
+
+/* CH, CL, DH as above, CF if there is no clock; changes AL. Read again if a second went by. */
+read_time:
+	call	stable
+	jc	2f
+1:	mov	$HOURS, %al
+	call	cmos
+	mov	%al, %ch
+	mov	$MINUTES, %al
+	call	cmos
+	mov	%al, %cl
+	mov	$SECONDS, %al
+	call	cmos
+	mov	%al, %dh
+	mov	$SECONDS, %al
+	call	cmos
+	cmp	%dh, %al
+	jne	1b
+	clc
+2:	ret
+
+/* Wait while the clock is changing; CF if it never ends, because there is none. Changes AL. */
+stable:
+	push	%cx
+	xor	%cx, %cx
+1:	mov	$STATUS_A, %al
+	call	cmos
+	test	$UPDATING, %al		/* clears CF */
+	jz	2f
+	loop	1b
+	stc
+2:	pop	%cx
+	ret
+
+/* AL: the byte of CMOS RAM that it names. */
+cmos:
+	out	%al, $0x70
+	in	$0x71, %al
+	ret
+
+/* EAX: the number that AL is in BCD. */
+binary:
+	mov	%al, %ah
+	shr	$4, %ah
+	and	$0x0f, %al
+	aad
+	movzwl	%ax, %eax
+	ret
