@@ -11,15 +11,19 @@ from typing import NamedTuple
 __all__ = [
     "ACPI",
     "BASE_MEMORY_END",
+    "BDA",
+    "BIOS",
     "EBDA",
     "FIRST_FREE",
     "FOUR_GIB",
     "HIGH_MEMORY",
+    "IVT",
     "LEGACY_HOLE",
     "LINUX_PVH",
     "LOW_MEMORY",
     "MODULES",
     "PAGE",
+    "REAL_MODE",
     "VGA",
     "Window",
 ]
@@ -35,12 +39,18 @@ class Window(NamedTuple):
 PAGE = 0x1000
 """Size and alignment of what a guest manages memory in."""
 
+IVT = Window(0, 0x400)
+"""The interrupt vectors of real mode, where IDTR is after a reset (SDM volume 3, 21.1.4)."""
+
+BDA = Window(0x400, 0x500)
+"""The BIOS data area of a PC."""
+
 FIRST_FREE = 0x1000
 """The first address that a piece gets unless it asks for a lower one by `at`.
 
-Below lie the real-mode interrupt vectors (0-0x3FF) and the BIOS data area (0x400-0x4FF). Kernels
-read the latter (0x40E: segment of the EBDA, 0x413: KiB of base memory) and must find zeros there
-where no firmware ran. And address 0 means "absent" in most boot information (PVH, multiboot).
+Below lie :data:`IVT` and :data:`BDA`. Kernels read the latter (0x40E: segment of the EBDA, 0x413:
+KiB of base memory) and must find zeros there where no firmware ran. And address 0 means "absent" in
+most boot information (PVH, multiboot).
 """
 
 BASE_MEMORY_END = 0x9F000
@@ -51,6 +61,19 @@ BASE_MEMORY_END = 0x9F000
 
 EBDA = 0x9FC00
 """The extended BIOS data area of a PC: the last KiB of base memory, never RAM in a PC's map."""
+
+BIOS = Window(0x9B000, 0x9D000)
+"""The BIOS that guests which are started in real mode get (:mod:`hvmlite.guest.bios`).
+
+Near the end of base memory, where INT 12h and the memory map take it away from guests as they do
+with a PC's EBDA. Above 0x9A000, up to which kernels before boot protocol 2.02 keep their real-mode
+part and its heap (Documentation/arch/x86/boot.rst); three pages below the legacy hole, which are
+what :data:`ACPI` needs for the most processors that QEMU has. Two pages: the code, and more than
+300 records of a memory map.
+"""
+
+REAL_MODE = Window(FIRST_FREE, BIOS.low)
+"""Where a real-mode guest and what it is given can lie: base memory as INT 12h tells it."""
 
 LEGACY_HOLE = Window(0xA0000, 0x100000)
 """Video memory, option ROMs and the BIOS of a PC: no RAM, whatever is below them."""
