@@ -11,7 +11,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class StubBuildHook(BuildHookInterface):
+class StubBuildHook(BuildHookInterface[Any]):
     """Runs ``make -C stub``."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
