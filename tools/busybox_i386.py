@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kernels import BUILD, extract, locked
+from deb_files import BUILD, extract, locked
 from private_apt import AptError, die, open_private_apt, running_release
 
 NAME = "busybox-i386"
@@ -31,8 +31,7 @@ def fetch(build: Path, etc_apt: Path = Path("/etc/apt")) -> None:
     target = build / NAME
     if target.is_file():
         return
-    (build / "kernels").mkdir(parents=True, exist_ok=True)
-    with locked(build / "kernels" / ".lock"):  # the i386 kernel comes by the same private apt
+    with locked(build / "kernels" / ".lock", NAME):  # the i386 kernel comes by the same private apt
         if target.is_file():
             return
         release = running_release()

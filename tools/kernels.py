@@ -10,25 +10,15 @@ there by hand as ``vmlinuz`` serves as well.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
+from deb_files import BUILD, extract, locked, origin, remove_leftovers, say, whole
 from private_apt import AptError, Package, PrivateApt, die, open_private_apt, running_release
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BUILD = Path(__file__).resolve().parent.parent / "build"
 
 HINT = """\
 Kernels are fetched from a Debian archive by apt. Without one, put a kernel that has a PVH entry
@@ -78,10 +68,8 @@ def fetch(names: list[str], build: Path, etc_apt: Path = Path("/etc/apt")) -> No
     folder = build / "kernels"
     if not missing(names, folder):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
-        for leftover in folder.glob(".partial-*"):
-            shutil.rmtree(leftover)  # of a call that was killed: nobody else holds the lock
+    with locked(folder / ".lock", "kernels"):
+        remove_leftovers(folder)
         absent = missing(names, folder)  # again: another call may have fetched them
         groups: dict[tuple[str, str], list[str]] = {}
         for name in absent:
@@ -118,76 +106,26 @@ def _fetch_group(
 
 
 def _install(apt: PrivateApt, package: Package, name: str, folder: Path) -> None:
-    origin = {
-        "package": package.name,
-        "version": package.version,
-        "architecture": package.architecture,
-        "sha256": package.sha256,
-    }
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as temporary:
-        result = Path(temporary) / name
-        twin = _same_package(origin, folder)
+    source = origin(package)
+    with whole(folder, name) as (result, scratch):
+        twin = _same_package(source, folder)
         if twin is not None:
-            shutil.copytree(twin, result)
+            shutil.copytree(twin, result, dirs_exist_ok=True)
         else:
             _say(f"{name}: fetching {package.name} {package.version} ({package.architecture})")
-            result.mkdir()
-            extract(apt.download(package, Path(temporary)), result, FILES)
-        (result / "package.json").write_text(json.dumps(origin, indent=2) + "\n")
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)  # without its kernel: it is of no use
-        result.rename(folder / name)
+            extract(apt.download(package, scratch), result, FILES)
+        (result / "package.json").write_text(json.dumps(source, indent=2) + "\n")
 
 
-def _same_package(origin: dict[str, str], folder: Path) -> Path | None:
+def _same_package(source: dict[str, str], folder: Path) -> Path | None:
     for path in sorted(folder.glob("*/package.json")):
-        if json.loads(path.read_text()) == origin and (path.parent / "vmlinuz").is_file():
+        if json.loads(path.read_text()) == source and (path.parent / "vmlinuz").is_file():
             return path.parent
     return None
 
 
-def extract(deb: Path, folder: Path, files: dict[str, str]) -> None:
-    """Take some files out of a Debian package.
-
-    :param files: the names to give them, by a regular expression for the whole path (``./boot/x``).
-        The first one must be there.
-    :raises AptError: if it is not.
-    """
-    command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dpkg:
-        assert dpkg.stdout is not None
-        with suppress(tarfile.TarError):  # then the file is missing below
-            _take(dpkg.stdout, folder, files)
-        while dpkg.stdout.read(1 << 20):  # to its end, or dpkg-deb would die of a broken pipe
-            pass
-    first = next(iter(files.values()))
-    if dpkg.returncode != 0 or not (folder / first).is_file():
-        raise AptError(f"{deb.name}: no {first} can be taken out of it")
-
-
-def _take(stream: IO[bytes], folder: Path, files: dict[str, str]) -> None:
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            name = next((n for path, n in files.items() if re.fullmatch(path, member.name)), None)
-            content = tar.extractfile(member) if name and member.isfile() else None
-            if name and content:
-                (folder / name).write_bytes(content.read())
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that keeps two calls from fetching at once."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("waiting for another call that is fetching")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _say(line: str) -> None:
-    print(f"kernels: {line}", file=sys.stderr, flush=True)
+    say("kernels", line)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -142,16 +142,6 @@ def test_a_broken_index_that_is_needed_is_an_error(etc_apt, tmp_path):
     assert caught.value.status == 4
 
 
-def test_a_package_without_a_kernel(tmp_path):
-    control = {"Package": "x", "Version": "1", "Architecture": "amd64"}
-    deb = debian.package(tmp_path, control, {"boot/System.map-1": b""})
-    with pytest.raises(AptError, match=r"x_1_amd64\.deb: no vmlinuz can be taken"):
-        tool.extract(deb, tmp_path, tool.FILES)
-    deb.write_bytes(b"!<arch>\n")
-    with pytest.raises(AptError, match="can be taken out of it"):
-        tool.extract(deb, tmp_path, tool.FILES)
-
-
 def test_what_a_killed_call_left_is_removed(etc_apt, tmp_path):
     leftover = tmp_path / "kernels" / ".partial-x" / "6.1-cloud"
     leftover.mkdir(parents=True)
