@@ -61,6 +61,7 @@ setup-test:
 	@$(MAKE) --silent --no-print-directory .venv/installed-test
 	@$(PYTHON) tools/kernels.py
 	@$(PYTHON) tools/busybox_i386.py
+	@$(PYTHON) tools/boot_images.py
 
 # Machine code for guests. The demo does without it, hence without a compiler.
 stub:

@@ -11,6 +11,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "build" / "kernels"
+IMAGES = ROOT / "build" / "images"
 
 set_hypothesis_home_dir(ROOT / "build" / "hypothesis")  # its examples of failures
 for name, cases in (("ci", 1_000), ("nightly", 20_000)):
@@ -59,6 +60,27 @@ class Kernels:
 def kernels() -> Kernels:
     """Paths of real kernels; a kernel that is not there fails the test, it never skips it."""
     return Kernels(KERNELS)
+
+
+class Images:
+    """What ``tools/boot_images.py`` fetched and made: ``images["xen"] / "xen.gz"``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> Path:
+        from boot_images import IMAGES as KNOWN
+
+        if not KNOWN[name].there(self.folder / name):
+            text = f"{self.folder / name} is not complete, run: python3 tools/boot_images.py {name}"
+            pytest.fail(text, pytrace=False)
+        return self.folder / name
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    """Folders of real boot images; one that is not there fails the test, it never skips it."""
+    return Images(IMAGES)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,16 @@ def header(name: str) -> Callable[[], bool]:
     return lambda: any((place / name).is_file() for place in places)
 
 
+def one_of(*programs: str) -> Callable[[], bool]:
+    """A check for a program that distributions name differently."""
+    return lambda: any(program(name)() for name in programs)
+
+
+def some_file(*paths: str) -> Callable[[], bool]:
+    """A check for a file that distributions have at different places."""
+    return lambda: any(Path(path).is_file() for path in paths)
+
+
 def static_busybox() -> Path | None:
     """A busybox that needs no shared library, hence starts in an initramfs that has none."""
     for name in ("busybox", "busybox-static", "busybox.static"):
@@ -78,6 +88,14 @@ def is_static(path: Path) -> bool:
 def _has_ensurepip() -> bool:
     return importlib.util.find_spec("ensurepip") is not None
 
+
+GRUB_TOOLS = ("file", "mkrescue", "mkimage")
+OVMF = (
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+    "/usr/share/qemu/ovmf-x86_64-code.bin",
+)
 
 # fmt: off
 DEMO = (
@@ -116,6 +134,22 @@ TEST = (
          "cpio", "cpio", "cpio", "cpio"),
     Need("file", "the tests' judge of file types", program("file"),
          "file", "file", "file", "file"),
+    # Only GRUB's tools and modules: none of these packages changes how this machine starts.
+    Need("grub-file, grub-mkrescue and grub-mkimage", "make and judge boot images",
+         lambda: all(one_of(f"grub-{tool}", f"grub2-{tool}")() for tool in GRUB_TOOLS),
+         "grub-common", "grub2-tools-extra", "grub", "grub2"),
+    Need("GRUB's modules for BIOS", "belong on the tests' ISO images",
+         some_file("/usr/lib/grub/i386-pc/kernel.img", "/usr/share/grub2/i386-pc/kernel.img"),
+         "grub-pc-bin", "grub2-pc-modules", "grub", "grub2-i386-pc"),
+    Need("GRUB's modules for UEFI", "belong on the tests' ISO images",
+         some_file("/usr/lib/grub/x86_64-efi/kernel.img", "/usr/share/grub2/x86_64-efi/kernel.img"),
+         "grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub", "grub2-x86_64-efi"),
+    Need("xorriso", "writes the tests' ISO images", program("xorriso"),
+         "xorriso", "xorriso", "libisoburn", "xorriso"),
+    Need("mformat", "makes the UEFI part of ISO images", program("mformat"),
+         "mtools", "mtools", "mtools", "mtools"),
+    Need("OVMF", "the UEFI firmware that guests start from", some_file(*OVMF),
+         "ovmf", "edk2-ovmf", "edk2-ovmf", "qemu-ovmf-x86_64"),
 )
 # fmt: on
 NEEDS = {"demo": DEMO, "test": TEST}

@@ -15,7 +15,8 @@ import packages
 SCRIPT = Path(packages.__file__)
 PROGRAMS = (
     "qemu-system-x86_64", "busybox", "gcc", "readelf", "objdump", "iasl", "acpiexec", "cpio",
-    "file", "gzip", "bzip2", "xz", "lzop", "lz4", "zstd",
+    "file", "gzip", "bzip2", "xz", "lzop", "lz4", "zstd", "grub-file", "grub-mkrescue",
+    "grub-mkimage", "xorriso", "mformat",
 )  # fmt: skip
 
 
@@ -55,22 +56,24 @@ def test_a_program_counts_whoever_installed_it(without, purpose):
 
 
 def test_without_apt_it_says_what_to_install_by_hand(without):
-    result = run("test", path=without("cpio", "objdump", "busybox"))
+    result = run("test", path=without("cpio", "objdump", "busybox", "grub-file"))
     assert result.returncode == 3
     assert result.stdout.splitlines() == [
         "packages: missing a static busybox (the guest's user space): busybox-static",
         "packages: missing readelf and objdump (the tests' judges of ELF files): binutils",
         "packages: missing cpio (the tests' judge of archives): cpio",
+        "packages: missing grub-file, grub-mkrescue and grub-mkimage (make and judge boot images): "
+        "grub-common",
         "To install by hand:",
-        "  Debian, Ubuntu: apt-get install busybox-static binutils cpio",
-        "  Fedora:         dnf install busybox binutils cpio",
-        "  Arch:           pacman -S busybox binutils cpio",
-        "  openSUSE:       zypper install busybox-static binutils cpio",
+        "  Debian, Ubuntu: apt-get install busybox-static binutils cpio grub-common",
+        "  Fedora:         dnf install busybox binutils cpio grub2-tools-extra",
+        "  Arch:           pacman -S busybox binutils cpio grub",
+        "  openSUSE:       zypper install busybox-static binutils cpio grub2",
     ]
 
 
 def test_the_demo_needs_no_compiler(without):
-    assert run("demo", path=without("gcc", "cpio", "file")).returncode == 0
+    assert run("demo", path=without("gcc", "cpio", "file", "xorriso")).returncode == 0
 
 
 def test_a_dry_run_installs_nothing(without):
