@@ -146,6 +146,8 @@ TEST = (
          "grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub", "grub2-x86_64-efi"),
     Need("xorriso", "writes the tests' ISO images", program("xorriso"),
          "xorriso", "xorriso", "libisoburn", "xorriso"),
+    Need("sfdisk", "the tests' judge of partition tables", program("sfdisk"),
+         "fdisk", "util-linux", "util-linux", "util-linux"),
     Need("mformat", "makes the UEFI part of ISO images", program("mformat"),
          "mtools", "mtools", "mtools", "mtools"),
     Need("OVMF", "the UEFI firmware that guests start from", some_file(*OVMF),

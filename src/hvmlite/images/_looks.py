@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hvmlite.spec.linux import BOOT_FLAG
 
-__all__ = ["like"]
+__all__ = ["is_pe", "like"]
 
 _STARTS = (
     (b"070701", "a cpio archive (an initrd?)"),
@@ -38,6 +38,7 @@ _AT_OFFSETS = (
 )
 _BOOT_SECTOR = BOOT_FLAG.to_bytes(2, "little")
 _SAMPLE = 4096
+_LFANEW = 0x3C  # e_lfanew of the DOS header
 
 
 def like(data: memoryview) -> str:
@@ -51,8 +52,10 @@ def like(data: memoryview) -> str:
     for offset, magic, what in _AT_OFFSETS:
         if bytes(data[offset : offset + len(magic)]) == magic:
             return what
+    if is_pe(data):
+        return "a PE (EFI or Windows) program"
     if start.startswith(b"MZ"):
-        return f"a PE (EFI or Windows) program without a Linux setup header, {len(data)} bytes long"
+        return f"a DOS program, {len(data)} bytes long"
     if start[510:512] == _BOOT_SECTOR:
         return "a boot sector, a disk image or a Linux kernel from before boot protocol 2.00"
     if not any(start):
@@ -60,6 +63,14 @@ def like(data: memoryview) -> str:
     if _is_text(start):
         return "text"
     return f"data of an unknown kind ({start[:8].hex(' ')})"
+
+
+def is_pe(data: memoryview) -> bool:
+    """Return whether there is "MZ" at the beginning, and "PE" where it points."""
+    if bytes(data[:2]) != b"MZ" or len(data) < _LFANEW + 4:
+        return False
+    at = int.from_bytes(data[_LFANEW : _LFANEW + 4], "little")
+    return bytes(data[at : at + 4]) == b"PE\0\0"
 
 
 def _is_text(start: bytes) -> bool:

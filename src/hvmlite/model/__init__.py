@@ -20,21 +20,25 @@ if TYPE_CHECKING:
         SetupNode,
     )
     from hvmlite.model.cpu import CpuState, DescriptorTable, Mode, SegmentRegister
+    from hvmlite.model.disk import BootEntry, DiskLayout, Partition
     from hvmlite.model.engine import Availability, ConsoleChunk, RunOptions
     from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
     from hvmlite.model.image import Image, LoadSegment, Note, Part, Payload, Section
     from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
     from hvmlite.model.offer import Offer, Reason, Refusal, Relocation
     from hvmlite.model.outcome import Ending, Outcome
+    from hvmlite.model.pe import PeHeaders
     from hvmlite.model.plan import GuestMemory, GuestPlan, PlacedPiece
 
 __all__ = [
     "Availability",
+    "BootEntry",
     "BootInfo",
     "ConsoleChunk",
     "CpuState",
     "DescriptorTable",
     "Disk",
+    "DiskLayout",
     "Dropped",
     "Ending",
     "Entry",
@@ -55,8 +59,10 @@ __all__ = [
     "Origin",
     "Outcome",
     "Part",
+    "Partition",
     "Payload",
     "PciHost",
+    "PeHeaders",
     "Piece",
     "PlacedPiece",
     "Platform",
@@ -87,6 +93,11 @@ _PARTS = {
         "DescriptorTable",
         "Mode",
         "SegmentRegister",
+    ),
+    "disk": (
+        "BootEntry",
+        "DiskLayout",
+        "Partition",
     ),
     "engine": (
         "Availability",
@@ -127,6 +138,7 @@ _PARTS = {
         "Ending",
         "Outcome",
     ),
+    "pe": ("PeHeaders",),
     "plan": (
         "GuestMemory",
         "GuestPlan",

@@ -11,6 +11,8 @@ from hvmlite.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hvmlite.model.disk import DiskLayout
+    from hvmlite.model.pe import PeHeaders
     from hvmlite.wire import Struct
 
 __all__ = ["Image", "LoadSegment", "Note", "Part", "Payload", "Section"]
@@ -71,7 +73,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What an image holds beside its kernel: a UKI's ".initrd", ".cmdline", ".osrel" and others.
+    """A section of a unified kernel image (UKI) or of an addon: ".linux", ".initrd", ".cmdline".
 
     `name` is the section's, `offset` its place in the file. Several parts may have one name.
     `profile` is None for the base of a UKI, else the number of the profile that it belongs to.
@@ -130,7 +132,8 @@ class Image:
 
     `entry` is the entry address that the format's own header states (ELF e_entry), `machine` the
     ELF e_machine. `header` is the format's own decoded header where protocols need its fields (the
-    Linux setup header). `facts` are (name, value) pairs for people.
+    Linux setup header). `pe_headers` reads those of a PE file, which a bzImage is as well;
+    it raises FormatError. `disk` is there for disks. `facts` are (name, value) pairs for people.
     """
 
     format: str
@@ -144,6 +147,8 @@ class Image:
     payload: Payload | None = None
     parts: tuple[Part, ...] = ()
     header: Struct | None = field(default=None, repr=False)
+    pe_headers: Callable[[], PeHeaders] | None = field(default=None, repr=False, compare=False)
+    disk: DiskLayout | None = None
     facts: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     """Oddities that did not keep the image from being read."""

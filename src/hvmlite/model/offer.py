@@ -38,10 +38,14 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The image cannot be entered by `protocol`, for these reasons (at least one)."""
+    """The image cannot be entered by `protocol`, for these reasons (at least one).
+
+    `facts` are (name, value) pairs for people: what was found all the same.
+    """
 
     protocol: str
     reasons: tuple[Reason, ...]
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
