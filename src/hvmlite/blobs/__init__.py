@@ -1,10 +1,35 @@
 """Machine code that hvmlite gives to guests, built from the folder ``stub`` when it is packaged.
 
-===============  ====================================================================
-name             what it is
-===============  ====================================================================
-``bios``         BIOS services for real-mode guests, see :mod:`hvmlite.guest.bios`
-===============  ====================================================================
+================  ================================================================================
+name              what it is
+================  ================================================================================
+``bios``          BIOS services for real-mode guests, see :mod:`hvmlite.guest.bios`
+``report-amd64``  a static ``/init`` that says what the guest learnt, and powers off
+``report-i386``   the same for 32-bit kernels
+================  ================================================================================
+
+The reporter writes one line to the first serial port (else to the console): ``hvmlite-report: ``
+and a JSON object in ASCII. A character of a string is a byte (U+0000 to U+00FF). A file that the
+guest does not have is null.
+
+===============  =================================================================================
+member           value
+===============  =================================================================================
+``schema``       1
+``release``      of ``uname``, as ``machine``
+``cmdline``      ``/proc/cmdline``
+``boot_params``  the zero page, hexadecimal: ``/sys/kernel/boot_params/data``
+``setup_data``   ``[{"type": number, "data": hexadecimal}, ...]``
+``iomem``        ``/proc/iomem``: ``[[depth, first address, last address, name], ...]``
+``memory_kib``   MemTotal of ``/proc/meminfo``
+``cpus``         processors in ``/proc/cpuinfo``
+``files``        path: SHA-256 of every regular file under ``/payload``
+``acpi``         name: SHA-256 of every file in ``/sys/firmware/acpi/tables``
+``efi``          whether ``/sys/firmware/efi`` is there
+``framebuffer``  ``name``, ``virtual_size``, ``bits_per_pixel``, ``stride`` of ``fb0``, as text
+``hypervisor``   ``/sys/hypervisor/type``
+``uptime_ms``    milliseconds since the kernel started
+===============  =================================================================================
 """
 
 from __future__ import annotations

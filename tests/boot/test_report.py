@@ -1,0 +1,146 @@
+"""The guest reporter, against a shell and busybox in the same guest, and against the plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import subprocess
+
+import pytest
+
+import hvmlite
+from boot import agreement
+from boot.conftest import BUSYBOX_I386
+from boot.reporter import COMPLAINTS, INIT, LINE, Report, archive, finish
+from hvmlite import blobs
+from hvmlite.model import Ending
+from initramfs import Archive
+
+pytestmark = pytest.mark.boot
+
+KERNELS = ("6.12-cloud", "6.1-686-pae")
+by_kernel = pytest.mark.parametrize("name", KERNELS)
+# Lengths around those where SHA-256 pads into another block, and where a buffer ends.
+SIZES = (0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1024, 16383, 16384, 16385, 70001)
+PAYLOAD = {f"part-{size}": random.Random(size).randbytes(size) for size in SIZES}
+PAYLOAD |= {
+    "in/a/folder": b"deep",
+    'quote " backslash \\': b"",
+    "tab\tand newline\n": b"x",
+    "caf\u00e9": b"y",
+}
+
+
+def blob(kernel: str) -> bytes:
+    return blobs.read("report-i386" if "686" in kernel else "report-amd64")
+
+
+def parse(console: str) -> dict:
+    """The one report on a console, which is ASCII."""
+    (line,) = re.findall(r"^hvmlite-report: (.*?)\r?$", console, re.MULTILINE)
+    assert line.isascii()
+    return json.loads(line)
+
+
+def characters(text: str) -> str:
+    """Bytes of UTF-8 as the report has them: a character each."""
+    return text.encode().decode("latin-1")
+
+
+def sums(payload: dict[str, bytes]) -> dict[str, str]:
+    return {
+        characters(f"/payload/{name}"): hashlib.sha256(content).hexdigest()
+        for name, content in payload.items()
+    }
+
+
+def alone(path, kernel: str):
+    """An initrd that holds the reporter, the payload and nothing else."""
+    made = Archive().file("/init", blob(kernel), 0o755)
+    for name, content in PAYLOAD.items():
+        made.file(f"/payload/{name}", content)
+    path.write_bytes(made.gzip())
+    return path
+
+
+@by_kernel
+def test_it_says_what_a_shell_says(kernels, tmp_path, name):
+    """In one guest: the shell's report, and the reporter as a program that it calls."""
+    script = INIT.read_text().replace('echo "@done"', 'block report /report\necho "@done"')
+    payload = {n: c for n, c in PAYLOAD.items() if n.startswith("part-")}
+    made = archive(payload, BUSYBOX_I386 if "686" in name else None)
+    made.file("/init", script, 0o755).file("/report", blob(name), 0o755)
+    (tmp_path / "initrd").write_bytes(made.gzip())
+    cmdline = LINE.encode() + b' "\\' + bytes(range(0x80, 0x100)) + b'\x01\x7f"'
+    guest = hvmlite.run(kernels[name], initrds=[tmp_path / "initrd"], cmdline=cmdline, cpus=2)
+    shell = finish(guest, 120)
+    said = parse(shell["report"])
+    assert list(said) == KEYS
+    assert said["schema"] == 1
+    assert said["release"] == shell.release
+    assert said["machine"] == ("i686" if "686" in name else "x86_64")
+    assert said["cmdline"].encode("latin-1") == shell.cmdline == cmdline
+    assert bytes.fromhex(said["boot_params"]) == shell.boot_params
+    assert said["setup_data"] == []
+    assert [(low, high + 1, n) for _, low, high, n in said["iomem"]] == shell.iomem
+    depths = [len(line) - len(line.lstrip(" ")) for line in shell["iomem"].splitlines()]
+    assert [2 * row[0] for row in said["iomem"]] == depths
+    assert said["memory_kib"] << 10 == shell.memory_total
+    assert said["cpus"] == int(shell["cpus"]) == 2
+    assert said["files"] == sums(payload)
+    assert {n.rpartition("/")[2]: digest for n, digest in said["files"].items()} == shell.files
+    assert said["acpi"] == shell.tables
+    assert said["efi"] is False
+    assert said["framebuffer"] is None
+    assert said["hypervisor"] is None
+    assert 0 < said["uptime_ms"] < 120_000
+
+
+KEYS = [
+    "schema", "release", "machine", "cmdline", "boot_params", "setup_data", "iomem", "memory_kib",
+    "cpus", "files", "acpi", "efi", "framebuffer", "hypervisor", "uptime_ms",
+]  # fmt: skip
+
+
+@by_kernel
+def test_it_is_an_init_that_needs_nothing_else(kernels, tmp_path, name):
+    initrd = alone(tmp_path / "initrd", name)
+    with hvmlite.run(kernels[name], initrds=[initrd], cmdline=LINE) as guest:
+        outcome, text = guest.wait(120), guest.console.text()
+    assert outcome.kind is Ending.SHUTDOWN, text[-3000:]
+    assert COMPLAINTS.search(text) is None
+    said = parse(text)
+    assert said["cmdline"] == LINE
+    assert said["files"] == sums(PAYLOAD)
+    assert bytes.fromhex(said["boot_params"]) == agreement.boot_params(guest.plan)
+    assert said["cpus"] == 1
+    # The same rules as for the shell's report.
+    rows = "\n".join(f"{low:x}-{high:x} : {n}" for _, low, high, n in said["iomem"])
+    agreement.resources(guest.plan, Report({"iomem": rows}))
+
+
+def test_what_is_not_there_is_null(kernels, tmp_path):
+    (tmp_path / "initrd").write_bytes(Archive().file("/init", blob(KERNELS[0]), 0o755).gzip())
+    line = f"acpi=off {LINE}"
+    with hvmlite.run(kernels[KERNELS[0]], initrds=[tmp_path / "initrd"], cmdline=line) as guest:
+        guest.expect("hvmlite-report: ", 120)
+        said = json.loads(guest.expect(r"(\{.*\})\r?\n", 120)[1])
+    assert said["files"] is None
+    assert said["acpi"] is None
+
+
+def test_setup_data_that_another_loader_gave(kernels, tmp_path):
+    """QEMU's own -kernel appends a file to the kernel, as a node of the type SETUP_DTB."""
+    data = random.Random(2).randbytes(5000)
+    (tmp_path / "dtb").write_bytes(data)
+    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-m", "512", "-nodefaults"]
+    command += ["-display", "none", "-serial", "stdio", "-no-reboot", "-append", LINE]
+    command += ["-kernel", kernels[KERNELS[0]], "-initrd", alone(tmp_path / "initrd", KERNELS[0])]
+    command += ["-dtb", tmp_path / "dtb"]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=200)
+    said = parse(result.stdout)
+    assert said["files"] == sums(PAYLOAD)
+    assert bytes.fromhex(said["boot_params"])[0x210] == 0xB0  # type_of_loader: QEMU
+    assert said["setup_data"] == [{"type": 2, "data": data.hex()}]
