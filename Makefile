@@ -51,7 +51,7 @@ clean:
 # that makes a virtual environment possible.
 setup-demo:
 	@$(PYTHON) tools/packages.py demo
-	@! command -v $(CC) >/dev/null || $(MAKE) --silent --no-print-directory stub
+	@! command -v $(CC) >/dev/null || $(MAKE) --silent --no-print-directory -C stub blobs
 	@$(MAKE) --silent --no-print-directory .venv/installed-demo
 	@$(PYTHON) tools/kernels.py cloud
 

@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class StubBuildHook(BuildHookInterface[Any]):
-    """Runs ``make -C stub``."""
+    """Runs ``make -C stub blobs``."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the blobs into the package.
@@ -28,4 +28,4 @@ class StubBuildHook(BuildHookInterface[Any]):
         stub = Path(self.root, "stub")
         # Not the make that may have started pip.
         env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        subprocess.run(["make", "--silent", "-C", stub], check=True, env=env)
+        subprocess.run(["make", "--silent", "-C", stub, "blobs"], check=True, env=env)

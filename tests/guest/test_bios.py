@@ -48,7 +48,7 @@ def word(memory, address):
 def symbols(tmp_path_factory):
     """Name -> address of every symbol: the same command, but it makes an ELF."""
     folder = tmp_path_factory.mktemp("bios")
-    make = ["make", "-C", STUB, "--dry-run", "--always-make", f"OUT={folder}"]
+    make = ["make", "-C", STUB, "blobs", "--dry-run", "--always-make", f"OUT={folder}"]
     text = subprocess.run(make, check=True, capture_output=True, text=True).stdout
     (command,) = [line.split() for line in text.splitlines() if "bios.lds" in line]
     # As an ELF it has one segment for all, of which the linker warns.
