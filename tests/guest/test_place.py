@@ -136,6 +136,27 @@ def test_a_group_may_move_down_but_not_below_one_mib():
     assert placed == {"text": MIB, "data": 4 * MIB}
 
 
+def test_where_its_alignment_finds_no_room_less_will_do_down_to_the_least():
+    # 8 MiB and 2 MiB of room: nothing at a multiple of 8, something at a multiple of 2.
+    rom = Piece("rom", size=4 * MIB, at=16 * MIB)
+    rest = Piece("rest", size=39 * MIB, at=25 * MIB)
+    loose = Relocation(8 * MIB, 16 * MIB, GIB - 1, least=MIB)
+    placed = lay_out(*kernel(), rom, rest, relocations={"kernel": loose})
+    assert (placed["text"], placed["data"]) == (20 * MIB, 23 * MIB)
+    tight = replace(loose, least=8 * MIB)
+    error = refused(*kernel(), rom, rest, relocations={"kernel": tight})
+    assert "no other place at a multiple of 0x800000 in" in str(error)
+    full = replace(rest, at=22 * MIB, size=4 * MIB)
+    error = refused(*kernel(), rom, full, machine=pc(26 * MIB), relocations={"kernel": loose})
+    assert "no other place at a multiple of 0x100000 in" in str(error)
+
+
+def test_its_own_alignment_comes_first_even_if_that_is_higher_up():
+    rom = Piece("rom", size=MIB, at=16 * MIB)
+    loose = Relocation(16 * MIB, 16 * MIB, GIB - 1, least=MIB)
+    assert lay_out(*kernel(), rom, relocations={"kernel": loose})["text"] == 32 * MIB
+
+
 def test_the_highest_byte_of_a_relocation_counts():
     rom = Piece("rom", size=0x1000, at=17 * MIB)
     just = Relocation(2 * MIB, 16 * MIB, 22 * MIB - 1)
@@ -302,6 +323,20 @@ def test_references_may_go_round_in_a_circle():
     memory, at = PlanMemory(plan), starts(plan)
     assert int.from_bytes(memory.read(at["a"], 8), "little") == at["b"]
     assert int.from_bytes(memory.read(at["b"], 4), "little") == at["a"] + 3
+
+
+def test_an_address_may_be_written_in_halves():
+    halves = (Fixup(0, 4, Ref("far"), 0), Fixup(8, 4, Ref("far"), 32))
+    plan = place(
+        entry(
+            Piece("near", b"\xee" * 12, fixups=halves),
+            Piece("far", b"x", at=(4 << 30) + 0x5000, high=1 << 40),
+        ),
+        pc(8 << 30),
+        BootInfo(),
+    )
+    table = PlanMemory(plan).read(starts(plan)["near"], 12)
+    assert table == bytes.fromhex("00500000 eeeeeeee 01000000")
 
 
 def test_contents_that_nothing_changes_are_not_copied():

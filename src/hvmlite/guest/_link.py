@@ -76,6 +76,8 @@ def contents(
     data.extend(bytes(piece.length - len(data)))
     for fixup in piece.fixups:
         address = resolve(fixup.ref, starts)
+        if fixup.shift is not None:
+            address = address >> fixup.shift & (1 << 8 * fixup.size) - 1
         try:
             patch(data, fixup.offset, fixup.size, address)
         except RequestError as cause:

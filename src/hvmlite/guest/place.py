@@ -172,8 +172,20 @@ def _distance(group: list[Piece], space: Space, relocation: Relocation | None) -
     linked = [(p, p.at) for p in group if p.at is not None and p.length]
     if relocation is None or all(_fits(p, at, space) for p, at in linked):
         return 0
+    align = relocation.align
+    while (distance := _moved(linked, space, relocation, align)) is None:
+        align //= 2
+        if align < (relocation.least or relocation.align):
+            raise _immovable(group, linked, relocation)
+    return distance
+
+
+def _moved(
+    linked: list[tuple[Piece, int]], space: Space, relocation: Relocation, align: int
+) -> int | None:
+    # The distance to the lowest start that is a multiple of `align` and has room for all pieces.
     base = min(at for _, at in linked)
-    start = align_up(max(relocation.lowest, layout.HIGH_MEMORY), relocation.align)
+    start = align_up(max(relocation.lowest, layout.HIGH_MEMORY), align)
     limit = relocation.highest + 1
     while True:
         wanted = start
@@ -181,8 +193,8 @@ def _distance(group: list[Piece], space: Space, relocation: Relocation | None) -
             here = start + at - base
             found = space.lowest(piece.length, 1, max(here, piece.low), min(piece.high, limit))
             if found is None:
-                raise _immovable(group, linked, relocation)
-            wanted = max(wanted, align_up(start + found - here, relocation.align))
+                return None
+            wanted = max(wanted, align_up(start + found - here, align))
         if wanted == start:
             return start - base
         start = wanted
@@ -200,7 +212,7 @@ def _immovable(
     high = max(at + p.length for p, at in linked)
     return PlacementError(
         f"{group[0].group}: {low:#x}-{high:#x}, where it is linked, is not free, and no other place"
-        f" at a multiple of {relocation.align:#x} in {relocation.lowest:#x}-"
+        f" at a multiple of {relocation.least or relocation.align:#x} in {relocation.lowest:#x}-"
         f"{relocation.highest + 1:#x} is",
         piece=group[0].group,
         need=high - low,

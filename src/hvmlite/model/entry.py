@@ -42,11 +42,16 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Fixup:
-    """Write the address `ref` as `size` (4 or 8) little-endian bytes at `offset` of the piece."""
+    """Write the address `ref` as `size` (4 or 8) little-endian bytes at `offset` of the piece.
+
+    The address must fit. With a `shift` only the part of it from that bit on is written: 0 for the
+    low half and 32 for the high half, where a structure has two fields for them.
+    """
 
     offset: int
     size: int
     ref: Ref
+    shift: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,15 @@ __all__ = ["Offer", "Reason", "Refusal", "Relocation"]
 class Relocation:
     """Where an image may be moved to: multiples of `align` within [`lowest`, `highest`].
 
-    `highest` is the last byte that it may occupy, as in XEN_ELFNOTE_PHYS32_RELOC.
+    `highest` is the last byte that it may occupy, as in XEN_ELFNOTE_PHYS32_RELOC. `align` is what
+    the image prefers; where no multiple of it is free, half of it will do, and so on down to
+    `least` (0: nothing less than `align`).
     """
 
     align: int
     lowest: int
     highest: int
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
