@@ -13,14 +13,17 @@ from hvmlite.wire import Struct, array, nested, raw, u8, u16, u32, u64
 
 __all__ = [
     "BOOT_FLAG",
+    "CMDLINE_SIZE_DEFAULT",
     "E820_MAX_ENTRIES_ZEROPAGE",
     "EDDMAXNR",
     "EDD_MBR_SIG_MAX",
+    "ENTRY64",
     "HDRS",
     "HEADER_END_MAX",
     "HEADER_END_MIN",
     "HEADER_JUMP",
     "HEADER_START",
+    "INITRD_ADDR_MAX_DEFAULT",
     "JUMP_END",
     "KERNEL_INFO_MAGIC",
     "NOTE_NAME",
@@ -29,6 +32,8 @@ __all__ = [
     "SETUP_SECTS_DEFAULT",
     "SETUP_SECTS_MAX",
     "TYPE_OF_LOADER_UNDEFINED",
+    "VIDEO_CAPABILITY_64BIT_BASE",
+    "VIDEO_TYPE_VLFB",
     "ApmBiosInfo",
     "BootE820Entry",
     "BootParams",
@@ -71,6 +76,16 @@ SETUP_SECTS_DEFAULT = 4
 """What a `setup_sects` of 0 means."""
 SETUP_SECTS_MAX = 64
 TYPE_OF_LOADER_UNDEFINED = 0xFF
+ENTRY64 = 0x200
+"""The 64-bit entry, from where the protected-mode part is loaded (2.12)."""
+CMDLINE_SIZE_DEFAULT = 255
+"""`cmdline_size` before 2.06."""
+INITRD_ADDR_MAX_DEFAULT = 0x37FFFFFF
+"""`initrd_addr_max` before 2.03."""
+VIDEO_TYPE_VLFB = 0x23
+"""`orig_video_isVGA` of a linear frame buffer set by VESA functions."""
+VIDEO_CAPABILITY_64BIT_BASE = 1 << 1
+"""`capabilities`: ext_lfb_base is the upper half of the frame buffer's address."""
 E820_MAX_ENTRIES_ZEROPAGE = 128
 EDDMAXNR = 6
 EDD_MBR_SIG_MAX = 16
