@@ -6,12 +6,15 @@ Nothing here uses :mod:`hvmlite.spec`: it is a second opinion on it.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from boot.reporter import COMPLAINTS, Report, sums
 from hvmlite.guest.memory import PlanMemory
 from hvmlite.model import GuestPlan, Kind
 
 INITRD = "module 0 (initrd)"
+LINUX = ("linux64", "linux32")
+"""Protocols whose zero page is ours."""
 RAM, RESERVED, ACPI, NVS = 1, 2, 3, 4
 # arch/x86/kernel/e820.c: e820_print_type and e820_type_to_string
 IN_DMESG = {RAM: "usable", RESERVED: "reserved", ACPI: "ACPI data", NVS: "ACPI NVS"}
@@ -26,10 +29,17 @@ LEGACY = (0xA0000, 0x60000, RESERVED)
 whether the map names it or not (init_pvh_bootparams in arch/x86/platform/pvh/enlighten.c)."""
 
 
-def agrees(plan: GuestPlan, report: Report, payload: dict[str, bytes]) -> None:
-    """Every field that the guest can see equals the plan's."""
+def agrees(
+    plan: GuestPlan, report: Report, payload: dict[str, bytes], image: Path | None = None
+) -> None:
+    """Every field that the guest can see equals the plan's; `image` is the file with the header."""
     assert report.cmdline == plan.boot_info.cmdline
-    assert report.boot_params == boot_params(plan)
+    if plan.protocol in LINUX:
+        page, expected = as_found(plan, report), linux_page(plan, image)
+        different = [hex(n) for n in range(4096) if page[n] != expected[n]]
+        assert not different
+    else:
+        assert report.boot_params == boot_params(plan)
     assert report.files == sums(payload)
     assert int(report["cpus"]) == plan.machine.cpus
     dmesg = report["dmesg"]
@@ -68,6 +78,67 @@ def boot_params(plan: GuestPlan) -> bytes:
     return bytes(page)
 
 
+KASLR_FLAG = 2
+"""loadflags: set by the kernel's unpacker once it has looked for a random address."""
+
+
+def as_found(plan: GuestPlan, report: Report) -> bytes:
+    """The guest's zero page without what the kernel itself has written into it."""
+    page = bytearray(report.boot_params)
+    page[0x211] &= ~KASLR_FLAG
+    if plan.protocol == "linux32":
+        page[0x1E4:0x1E8] = bytes(4)  # scratch: startup_32's first stack (compressed/head_64.S)
+    return bytes(page)
+
+
+def linux_page(plan: GuestPlan, image: Path | None) -> bytes:
+    """The zero page that boot.rst and zero-page.rst ask for, from the plan and the image's bytes.
+
+    Without an image the kernel is an ELF, which has no header of its own.
+    """
+    page, info = bytearray(4096), plan.boot_info
+
+    def put(offset: int, size: int, value: int) -> None:
+        page[offset : offset + size] = value.to_bytes(size, "little")
+
+    if image is None:
+        put(0x1FE, 2, 0xAA55)
+        page[0x202:0x206] = b"HdrS"
+        put(0x206, 2, 0x20C)
+        put(0x211, 1, 1)
+        put(0x22C, 4, 0x7FFFFFFF)
+        put(0x230, 4, 0x200000 if plan.protocol == "linux64" else 0)
+    else:
+        with image.open("rb") as file:
+            start = file.read(0x300)
+        end = 0x202 + start[0x201]
+        page[0x1F1:end] = start[0x1F1:end]
+        assert not page[0x211] & (0x42 | 0x80)  # KASLR, KEEP_SEGMENTS, CAN_USE_HEAP
+    kernel = min(piece.start for piece in plan.pieces if piece.kind is Kind.KERNEL)
+    (initrd,) = [piece for piece in plan.pieces if piece.kind is Kind.MODULE]
+    put(0x210, 1, 0xFF)
+    put(0x214, 4, kernel & 0xFFFFFFFF)
+    put(0x218, 4, initrd.start & 0xFFFFFFFF)
+    put(0x0C0, 4, initrd.start >> 32)
+    put(
+        0x21C,
+        4,
+        sum(-(-len(m.data) // 4) * 4 for m in info.modules[:-1]) + len(info.modules[-1].data),
+    )
+    put(0x228, 4, plan.address_of("command line"))
+    put(0x070, 8, info.rsdp)
+    nodes = [piece for piece in plan.pieces if piece.name in ("memory map", "setup_data 0")]
+    if nodes:
+        put(0x250, 8, min(nodes, key=lambda piece: piece.name).start)
+    records = info.memory_map[:128]
+    put(0x1E8, 1, len(records))
+    for number, record in enumerate(records):
+        put(0x2D0 + 20 * number, 8, record.start)
+        put(0x2D8 + 20 * number, 8, record.size)
+        put(0x2E0 + 20 * number, 4, int(record.type))
+    return bytes(page)
+
+
 def told_early(plan: GuestPlan, text: str) -> None:
     """The kernel's first lines: command line, memory map, initrd."""
     info = plan.boot_info
@@ -80,7 +151,9 @@ def told_early(plan: GuestPlan, text: str) -> None:
     if not info.modules or not len(info.modules[0].data):
         assert ramdisk is None
         return
-    (initrd,) = [piece for piece in plan.pieces if piece.name == INITRD]
+    initrd = next(piece for piece in plan.pieces if piece.kind is Kind.MODULE)
+    if plan.protocol not in LINUX:
+        assert initrd.name == INITRD
     # up to the end of its last page: reserve_initrd in arch/x86/kernel/setup.c
     end = -(-initrd.end // 4096) * 4096
     assert (int(ramdisk[1], 16), int(ramdisk[2], 16) + 1) == (initrd.start, end)
@@ -103,11 +176,29 @@ def resources(plan: GuestPlan, report: Report) -> None:
     (rodata,) = report.ranges("Kernel rodata")
     (data,) = report.ranges("Kernel data")
     (bss,) = report.ranges("Kernel bss")
-    assert code[0] == kernel[0].start
     assert code[1] <= rodata[0]
+    if report.boot_params[0x211] & KASLR_FLAG and plan.protocol in LINUX:
+        randomised(plan, (code[0], bss[1]))
+        return
+    assert code[0] == kernel[0].start
+    if len(kernel) == 1:  # a bzImage in its window, which its zero-filled memory may lie beyond
+        assert rodata[1] <= data[0] < bss[0] < bss[1]
+        return
     assert rodata[1] <= -(-kernel[0].end // 4096) * 4096
     assert data[0] == kernel[1].start
     assert kernel[-1].start <= bss[0] < bss[1] <= kernel[-1].end
+
+
+def randomised(plan: GuestPlan, kernel: tuple[int, int]) -> None:
+    """A kernel that has chosen its address (compressed/kaslr.c): RAM that is nobody else's."""
+    start, end = kernel
+    assert start % 0x200000 == 0
+    assert any(
+        r.start <= start and end <= r.end for r in plan.boot_info.memory_map if r.type == RAM
+    )
+    for piece in plan.pieces:
+        if piece.kind is not Kind.KERNEL and piece.end > piece.start:
+            assert end <= piece.start or piece.end <= start, piece
 
 
 def acpi(plan: GuestPlan, report: Report) -> None:

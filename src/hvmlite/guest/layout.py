@@ -18,6 +18,7 @@ __all__ = [
     "FOUR_GIB",
     "HIGH_MEMORY",
     "IVT",
+    "IDENTITY_MAP_END",
     "LEGACY_HOLE",
     "LINUX_PVH",
     "LOW_MEMORY",
@@ -86,6 +87,14 @@ HIGH_MEMORY = 0x100000
 
 FOUR_GIB = 1 << 32
 """The end of what 32-bit pointers reach: modules, command line, ACPI 1.0 pointers."""
+
+IDENTITY_MAP_END = 64 << 30
+"""Where the page tables of an entry in 64-bit mode end at most.
+
+Tables for so much, in pages of 2 MiB, take 264 KiB and so lie in base memory, where no kernel's
+allocator overwrites them. More RAM needs no mapping: only a kernel, its command line and its boot
+information must be mapped, and a kernel finds free room below.
+"""
 
 LOW_MEMORY = Window(FIRST_FREE, BASE_MEMORY_END)
 """Base memory: the place for boot information, page tables and descriptor tables.

@@ -1,0 +1,238 @@
+"""Stock kernels by the entries of Linux's own protocol, and the same told through each door."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+import hvmlite
+from boot.agreement import agrees, as_found, linux_page, told_early
+from boot.reporter import LINE, boot, finish
+from hvmlite.engines import qemu
+from hvmlite.errors import RequestError
+from hvmlite.guest import acpi
+from hvmlite.guest.memory import PlanMemory
+from hvmlite.guest.place import place
+from hvmlite.model import (
+    BootInfo,
+    Ending,
+    Kind,
+    MemoryRange,
+    MemoryType,
+    Module,
+    Offer,
+    Piece,
+    Ref,
+    RunOptions,
+)
+from hvmlite.protocols import linux32, linux64
+from initramfs import Archive
+
+pytestmark = pytest.mark.boot
+KERNELS = ("6.1-cloud", "6.12-cloud", "6.1-full", "6.12-full", "6.1-686-pae")
+MIB, GIB = 1 << 20, 1 << 30
+TIMEOUT = 240
+PINNED = LINE.replace(" -- ", " nokaslr -- ")
+
+
+def doors(path, *names):
+    """The protocols that the image offers, in order."""
+    offered = [o.protocol for o in hvmlite.offers(hvmlite.open_image(path)) if isinstance(o, Offer)]
+    return [name for name in offered if not names or name in names]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_each_door_leads_to_user_space_and_tells_the_same(kernels, initrds, name):
+    reports = {}
+    found = doors(kernels[name])
+    assert found == ["pvh", "linux32"] if "686" in name else ["pvh", "linux64", "linux32"]
+    for protocol in found:
+        plan, report = boot(kernels[name], [initrds.of(name)], protocol=protocol, timeout=TIMEOUT)
+        assert plan.protocol == protocol
+        agrees(plan, report, initrds.payload, kernels[name])
+        reports[protocol] = report
+    first, *others = reports.values()
+    for other in others:
+        same(first, other)
+
+
+def same(one, other):
+    """What two doors both carry, as the guest itself saw it."""
+    assert one.cmdline == other.cmdline
+    assert one.files == other.files
+    assert one.tables == other.tables
+    assert one["cpus"] == other["cpus"]
+    for name in ("System RAM", "Reserved", "ACPI Tables", "ACPI Non-volatile Storage"):
+        assert one.ranges(name) == other.ranges(name)
+    assert bios_map(one) == bios_map(other)
+
+
+def bios_map(report):
+    return re.findall(r"BIOS-e820: .*", report["dmesg"])
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("6.1-cloud", "linux64"),
+        ("6.1-cloud", "linux32"),
+        ("6.12-cloud", "linux64"),
+        ("6.12-cloud", "linux32"),
+        ("6.1-686-pae", "linux32"),
+    ],
+)
+def test_without_kaslr_it_runs_where_it_was_put(kernels, initrds, name, protocol):
+    plan, report = boot(
+        kernels[name], [initrds.of(name)], cmdline=PINNED, protocol=protocol, timeout=TIMEOUT
+    )
+    assert not report.boot_params[0x211] & 2
+    agrees(plan, report, initrds.payload, kernels[name])
+
+
+def extracted(kernel, tmp_path):
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(hvmlite.open_image(kernel).payload.image.data)
+    return vmlinux
+
+
+@pytest.mark.parametrize("name", ["6.1-cloud", "6.12-cloud", "6.1-686-pae"])
+def test_a_vmlinux_starts_without_a_header(kernels, initrds, tmp_path, name):
+    protocol = "linux32" if "686" in name else "linux64"
+    path = extracted(kernels[name], tmp_path)
+    assert doors(path, "linux64", "linux32") == [protocol]
+    plan, report = boot(path, [initrds.of(name)], protocol=protocol, timeout=TIMEOUT)
+    agrees(plan, report, initrds.payload)
+
+
+@pytest.mark.parametrize("protocol", ["linux64", "linux32"])
+def test_two_processors(kernels, initrds, protocol):
+    path = kernels["6.12-cloud"]
+    plan, report = boot(path, [initrds.amd64], cpus=2, protocol=protocol, timeout=TIMEOUT)
+    assert report["cpus"].strip() == "2"
+    agrees(plan, report, initrds.payload, path)
+
+
+@pytest.mark.parametrize("name", ["6.1-cloud", "6.12-cloud"])
+def test_an_initrd_above_4_gib_by_the_64_bit_entry(kernels, initrds, name):
+    path = kernels[name]
+    plan, report = boot(path, [initrds.amd64], memory=8 * GIB, protocol="linux64", timeout=TIMEOUT)
+    assert plan.address_of("initrd") > 8 * GIB
+    assert int.from_bytes(report.boot_params[0xC0:0xC4], "little") == 2
+    agrees(plan, report, initrds.payload, path)
+
+
+def test_an_initrd_stays_below_initrd_addr_max_by_the_32_bit_entry(kernels, initrds):
+    path = kernels["6.12-cloud"]
+    plan, report = boot(path, [initrds.amd64], memory=8 * GIB, protocol="linux32", timeout=TIMEOUT)
+    (initrd,) = [piece for piece in plan.pieces if piece.name == "initrd"]
+    assert -(-initrd.end // 4096) * 4096 == 2 * GIB  # 0x7fffffff is the last byte
+    agrees(plan, report, initrds.payload, path)
+
+
+@pytest.mark.parametrize("protocol", ["linux64", "linux32"])
+def test_several_initrds_are_one_to_the_guest(kernels, initrds, tmp_path, protocol):
+    more = {"odd": b"x" * 4097, "more": bytes(range(256))}
+    second = Archive()
+    for name, content in more.items():
+        second.file(f"/payload/{name}", content)
+    uneven = tmp_path / "first"
+    uneven.write_bytes(initrds.amd64.read_bytes() + bytes(3))
+    (tmp_path / "second").write_bytes(second.cpio())
+    path = kernels["6.12-cloud"]
+    plan, report = boot(path, [uneven, tmp_path / "second"], protocol=protocol, timeout=TIMEOUT)
+    agrees(plan, report, initrds.payload | more, path)
+
+
+@pytest.mark.parametrize("protocol", ["linux64", "linux32"])
+def test_the_longest_command_line(kernels, initrds, protocol):
+    line = "console=ttyS0 panic=-1 " + "x" * (2047 - 23)
+    path = kernels["6.12-cloud"]
+    plan, report = boot(path, [initrds.amd64], cmdline=line, protocol=protocol, timeout=TIMEOUT)
+    agrees(plan, report, initrds.payload, path)
+    with pytest.raises(RequestError, match="2048 bytes found, at most 2047"):
+        hvmlite.plan(path, cmdline=line + "x", protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", ["linux64", "linux32"])
+def test_without_an_initrd(kernels, protocol):
+    line = "console=ttyS0 panic=-1"
+    with hvmlite.run(kernels["6.12-cloud"], cmdline=line, protocol=protocol) as guest:
+        outcome, text = guest.wait(TIMEOUT), guest.console.text()
+    assert outcome.kind is Ending.RESET
+    assert "VFS: Unable to mount root fs" in text
+    told_early(guest.plan, text)
+
+
+def test_a_vmlinux_is_moved_and_runs(kernels, initrds, tmp_path):
+    """What lies at its linked address, 16 MiB, is called reserved: it goes 2 MiB higher."""
+    path = extracted(kernels["6.12-cloud"], tmp_path)
+    plan = plan_with(hole(16 * MIB, 17 * MIB), path, initrds.amd64, linux64)
+    assert plan.cpu.rip == linux64.offers(hvmlite.open_image(path)).entry + 2 * MIB
+    report = finish(qemu.start(plan, RunOptions()), TIMEOUT)
+    agrees(plan, report, initrds.payload)
+    assert report.ranges("Kernel code")[0][0] == 18 * MIB
+
+
+@pytest.mark.parametrize("protocol", [linux64, linux32], ids=lambda p: p.NAME)
+def test_a_bzimage_is_moved_and_runs_there(kernels, initrds, protocol):
+    path = kernels["6.12-cloud"]
+    plan = plan_with(hole(16 * MIB, 17 * MIB), path, initrds.amd64, protocol, PINNED)
+    assert plan.address_of("kernel") == 18 * MIB
+    report = finish(qemu.start(plan, RunOptions()), TIMEOUT)
+    agrees(plan, report, initrds.payload, path)
+    assert report.ranges("Kernel code")[0][0] == 18 * MIB
+
+
+def test_a_bzimage_is_moved_by_less_than_it_prefers(kernels, initrds):
+    """16 MiB is this kernel's own alignment, and too much for what the machine has left."""
+    path = kernels["6.1-686-pae"]
+    plan = plan_with(hole(16 * MIB, 17 * MIB), path, initrds.i386, linux32, PINNED, memory=48 * MIB)
+    where = plan.address_of("kernel")
+    assert where % (16 * MIB)
+    page = PlanMemory(plan).read(plan.cpu.rsi, 4096)
+    chosen = int.from_bytes(page[0x230:0x234], "little")
+    assert chosen < 16 * MIB
+    assert where % chosen == 0
+    report = finish(qemu.start(plan, RunOptions()), TIMEOUT)
+    assert report.ranges("Kernel code")[0][0] == where
+
+
+@pytest.mark.parametrize("protocol", [linux64, linux32], ids=lambda p: p.NAME)
+def test_a_memory_map_of_more_than_128_records_arrives(kernels, initrds, protocol):
+    """100 holes of a page, each between two pages of RAM: the machine is the engine's, and only
+    the guest is told of them."""
+    path = kernels["6.12-cloud"]
+    real = qemu.machine(512 * MIB, 1)
+    starts = range(2 * MIB, 2 * MIB + 200 * 4096, 2 * 4096)
+    holes = tuple(MemoryRange(at, at + 4096, MemoryType.RESERVED) for at in starts)
+    cut_up = replace(real, reserved=(*real.reserved, *holes))
+    plan = replace(plan_with([], path, initrds.amd64, protocol, machine=cut_up), machine=real)
+    assert len(plan.boot_info.memory_map) > 200
+    report = finish(qemu.start(plan, RunOptions()), TIMEOUT)
+    assert as_found(plan, report) == linux_page(plan, path)
+    assert "extended physical RAM map" in report["dmesg"]
+    found = re.findall(
+        r"reserve setup_data: \[mem 0x(\w+)-0x(\w+)\] (.*?)$", report["dmesg"], re.MULTILINE
+    )
+    reserved = [(int(a, 16), int(b, 16) + 1) for a, b, name in found if name == "reserved"]
+    assert [(r.start, r.end) for r in plan.boot_info.memory_map if r.type == 2] == reserved
+
+
+def hole(start, end):
+    return Piece(
+        f"hole at {start:#x}", kind=Kind.CODE, size=end - start, at=start,
+        memory_type=MemoryType.RESERVED,
+    )  # fmt: skip
+
+
+def plan_with(extra, kernel, initrd, protocol, line=LINE, memory=512 * MIB, machine=None):
+    """What :func:`hvmlite.plan` makes, and some pieces more."""
+    extra = [extra] if isinstance(extra, Piece) else extra
+    info = BootInfo(line.encode(), (Module(initrd.read_bytes(), b"", "initrd"),))
+    machine = machine or qemu.machine(memory, 1)
+    offer = protocol.offers(hvmlite.open_image(kernel))
+    entry = protocol.encode(offer, info, machine, Ref(acpi.RSDP))
+    pieces = (*entry.pieces, *acpi.tables(machine), *extra)
+    return place(replace(entry, pieces=pieces), machine, info)
