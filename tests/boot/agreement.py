@@ -13,8 +13,8 @@ from hvmlite.guest.memory import PlanMemory
 from hvmlite.model import GuestPlan, Kind
 
 INITRD = "module 0 (initrd)"
-LINUX = ("linux64", "linux32")
-"""Protocols whose zero page is ours."""
+LINUX = ("linux64", "linux32", "linux16")
+"""Protocols whose zero page is ours, or made by the kernel's setup code from what is ours."""
 RAM, RESERVED, ACPI, NVS = 1, 2, 3, 4
 # arch/x86/kernel/e820.c: e820_print_type and e820_type_to_string
 IN_DMESG = {RAM: "usable", RESERVED: "reserved", ACPI: "ACPI data", NVS: "ACPI NVS"}
@@ -86,6 +86,11 @@ def as_found(plan: GuestPlan, report: Report) -> bytes:
     """The guest's zero page without what the kernel itself has written into it."""
     page = bytearray(report.boot_params)
     page[0x211] &= ~KASLR_FLAG
+    if plan.protocol == "linux16":
+        # The setup code asks the BIOS about screen, power management, SpeedStep, disks and memory
+        # (arch/x86/boot/main.c); the RSDP is found by the unpacker. What is left: header and map.
+        for start, end in ((0, 0x70), (0x78, 0x1E8), (0x1E9, 0x1F1), (0x290, 0x2D0), (0xCD0, 4096)):
+            page[start:end] = bytes(end - start)
     if plan.protocol == "linux32":
         page[0x1E4:0x1E8] = bytes(4)  # scratch: startup_32's first stack (compressed/head_64.S)
     return bytes(page)
@@ -114,6 +119,9 @@ def linux_page(plan: GuestPlan, image: Path | None) -> bytes:
         end = 0x202 + start[0x201]
         page[0x1F1:end] = start[0x1F1:end]
         assert not page[0x211] & (0x42 | 0x80)  # KASLR, KEEP_SEGMENTS, CAN_USE_HEAP
+    if plan.protocol == "linux16":
+        page[0x211] |= 0x80
+        put(0x224, 2, 0xE000 - 0x200)
     kernel = min(piece.start for piece in plan.pieces if piece.kind is Kind.KERNEL)
     (initrd,) = [piece for piece in plan.pieces if piece.kind is Kind.MODULE]
     put(0x210, 1, 0xFF)

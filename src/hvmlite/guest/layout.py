@@ -21,6 +21,9 @@ __all__ = [
     "IDENTITY_MAP_END",
     "LEGACY_HOLE",
     "LINUX_PVH",
+    "LINUX_SETUP",
+    "LINUX_SETUP_OLD",
+    "LINUX_ZIMAGE",
     "LOW_MEMORY",
     "MODULES",
     "PAGE",
@@ -111,6 +114,18 @@ LINUX_PVH = Window(FIRST_FREE, 1 << 30)
 Its page tables for ``xen_prepare_pvh`` map the first GiB only (``pvh_level2_kernel_pgt`` and
 ``init_top_pgt`` in arch/x86/platform/pvh/head.S); a table above it is a triple fault.
 """
+
+LINUX_SETUP = 0x10000
+"""Where the real-mode part of a bzImage is loaded: the first 64 KiB that are one segment.
+
+Modern kernels run at any multiple of 16 (boot.rst, "Running the Kernel"); QEMU takes this one, too.
+"""
+
+LINUX_SETUP_OLD = 0x90000
+"""Where kernels before boot protocol 2.02, and those that are loaded low, must have it."""
+
+LINUX_ZIMAGE = Window(0x10000, LINUX_SETUP_OLD)
+"""Where the protected-mode part of a zImage is loaded, and how far it may reach."""
 
 MODULES = Window(HIGH_MEMORY, FOUR_GIB)
 """Modules: above the first MiB, which Linux keeps for itself, and below 4 GiB because the zero page

@@ -67,7 +67,9 @@ def filled_in(header: SetupHeader, info: BootInfo) -> SetupHeader:
     return header.replace(**values)
 
 
-def fixups(kernel: Piece, info: BootInfo, nodes: str | None) -> Iterator[Fixup]:
+def fixups(
+    kernel: Piece, info: BootInfo, nodes: str | None, *, line: bool = True
+) -> Iterator[Fixup]:
     """Yield the addresses that are written into the header.
 
     The kernel's and the initrd's are cut to the 32 bits of their fields. Of the initrd's the zero
@@ -75,9 +77,11 @@ def fixups(kernel: Piece, info: BootInfo, nodes: str | None) -> Iterator[Fixup]:
     and then nobody reads the field.
 
     :param nodes: the piece that is the first of the setup_data list
+    :param line: whether the command line is a piece (2.02)
     """
     yield _address("code32_start", kernel.name, 0)
-    yield _address("cmd_line_ptr", COMMAND_LINE)
+    if line:
+        yield _address("cmd_line_ptr", COMMAND_LINE)
     if initrd_size(info):
         yield _address("ramdisk_image", INITRD, 0)
     if nodes is not None:

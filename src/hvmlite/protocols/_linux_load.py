@@ -10,7 +10,7 @@ from hvmlite.spec.linux import SECTOR, SETUP_SECTS_DEFAULT, SetupHeader, Version
 if TYPE_CHECKING:
     from hvmlite.model import Image
 
-__all__ = ["Load", "code", "load", "setup_size"]
+__all__ = ["Load", "code", "load", "setup_size", "unstated"]
 
 _RUNS_BELOW = 4 << 20
 """Kernels before 2.10 do not say where they run: between 1 and 4 MiB (CONFIG_PHYSICAL_START)."""
@@ -68,7 +68,7 @@ def load(image: Image, header: SetupHeader, limit: int) -> Load | Reason:
         return Reason("pref_address", f"{runs:#x}", "1 MiB or more needed")
     if relocatable:
         runs = at = -(-runs // align) * align
-    wanted = runs + ((header.init_size if modern else 0) or _unstated(image, header))
+    wanted = runs + ((header.init_size if modern else 0) or unstated(image, header))
     size = max(len(code(image)), wanted - at)
     if at + size > limit:
         return Reason(
@@ -86,9 +86,12 @@ def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
 
-def _unstated(image: Image, header: SetupHeader) -> int:
-    # What a kernel without init_size may need: the unpacked kernel and as much again for its bss
-    # and the packed copy, behind the highest place where such kernels were made to run.
+def unstated(image: Image, header: SetupHeader) -> int:
+    """Return what a kernel without init_size may need.
+
+    That is the unpacked kernel and as much again for its bss and the packed copy, behind the
+    highest place where such kernels were made to run.
+    """
     unpacked = _RATIO * len(code(image))
     payload = image.payload
     if payload is not None and payload.found == "header" and header.payload_length > _SIZE_WORD:

@@ -22,7 +22,7 @@ from hvmlite.spec.linux import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LINUX32", "LINUX64", "above_4g", "offers32", "offers64"]
+__all__ = ["LINUX32", "LINUX64", "above_4g", "bzimage", "kernel_of", "offers32", "offers64"]
 
 LINUX64 = "linux64"
 LINUX32 = "linux32"
@@ -36,7 +36,7 @@ def offers64(image: Image) -> Offer | Refusal:
 
     :param image: what :mod:`hvmlite.images` made of the file; its payload is not unpacked
     """
-    kernel = _kernel(LINUX64, image)
+    kernel = kernel_of(LINUX64, image)
     if isinstance(kernel, Refusal):
         return kernel
     if kernel.format == "elf":
@@ -48,7 +48,7 @@ def offers64(image: Image) -> Offer | Refusal:
     if header.version >= Version.V2_12 and not header.xloadflags & XLoadFlags.XLF_KERNEL_64:
         needed = "XLF_KERNEL_64 (0x1) needed: the kernel has no 64-bit entry"
         reasons.append(Reason("xloadflags", f"{header.xloadflags:#x}", needed))
-    return _bzimage(LINUX64, kernel, header, found, reasons, ENTRY64)
+    return bzimage(LINUX64, kernel, header, found, reasons, offset=ENTRY64)
 
 
 def offers32(image: Image) -> Offer | Refusal:
@@ -56,7 +56,7 @@ def offers32(image: Image) -> Offer | Refusal:
 
     :param image: what :mod:`hvmlite.images` made of the file; its payload is not unpacked
     """
-    kernel = _kernel(LINUX32, image)
+    kernel = kernel_of(LINUX32, image)
     if isinstance(kernel, Refusal):
         return kernel
     if kernel.format == "elf":
@@ -65,7 +65,7 @@ def offers32(image: Image) -> Offer | Refusal:
     found = load(kernel, header, layout.FOUR_GIB)
     # Before 2.02 the command line is handed over in the real-mode segment only.
     reasons = [*_too_old(header, Version.V2_02), *_loaded_low(header)]
-    return _bzimage(LINUX32, kernel, header, found, reasons, 0)
+    return bzimage(LINUX32, kernel, header, found, reasons)
 
 
 def above_4g(header: object) -> bool:
@@ -77,7 +77,8 @@ def above_4g(header: object) -> bool:
     )
 
 
-def _kernel(name: str, image: Image) -> Image | Refusal:
+def kernel_of(name: str, image: Image) -> Image | Refusal:
+    """Return what is entered: a bzImage or an ELF, unwrapped."""
     try:
         kernel = unwrap(image)
     except FormatError as error:
@@ -109,14 +110,21 @@ def _loaded_low(header: SetupHeader) -> Iterator[Reason]:
         yield Reason("loadflags", f"{header.loadflags:#x}", needed)
 
 
-def _bzimage(
+def bzimage(
     name: str,
     kernel: Image,
     header: SetupHeader,
     found: Load | Reason,
     reasons: list[Reason],
-    offset: int,
+    *,
+    offset: int = 0,
+    entry: int | None = None,
 ) -> Offer | Refusal:
+    """Return the offer of a bzImage that is loaded as `found` says, or all reasons against it.
+
+    :param offset: where the protected-mode part is entered
+    :param entry: the entry, where that is another part
+    """
     size = len(code(kernel))
     if size <= offset:
         reasons.append(
@@ -134,7 +142,7 @@ def _bzimage(
         limit = _linux.cmdline_limit(header)
     return Offer(
         protocol=name,
-        entry=found.at + offset,
+        entry=found.at + offset if entry is None else entry,
         image=kernel,
         nested=False,
         needs=found.end,

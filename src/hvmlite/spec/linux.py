@@ -13,6 +13,9 @@ from hvmlite.wire import Struct, array, nested, raw, u8, u16, u32, u64
 
 __all__ = [
     "BOOT_FLAG",
+    "CL_MAGIC",
+    "CL_MAGIC_AT",
+    "CL_OFFSET_AT",
     "CMDLINE_SIZE_DEFAULT",
     "E820_MAX_ENTRIES_ZEROPAGE",
     "EDDMAXNR",
@@ -78,6 +81,8 @@ SETUP_SECTS_MAX = 64
 TYPE_OF_LOADER_UNDEFINED = 0xFF
 ENTRY64 = 0x200
 """The 64-bit entry, from where the protected-mode part is loaded (2.12)."""
+CL_MAGIC, CL_MAGIC_AT, CL_OFFSET_AT = 0xA33F, 0x20, 0x22
+"""How the real-mode part is told of a command line in its own segment, before 2.02."""
 CMDLINE_SIZE_DEFAULT = 255
 """`cmdline_size` before 2.06."""
 INITRD_ADDR_MAX_DEFAULT = 0x37FFFFFF

@@ -1,0 +1,12 @@
+"""The 16-bit entry of Linux's boot protocol, in docs/protocols/linux.md.
+
+Document: Linux, `Documentation/arch/x86/boot.rst`, "Running the Kernel".
+"""
+
+from __future__ import annotations
+
+from hvmlite.protocols._linux_real_mode import CARRIES as carries
+from hvmlite.protocols._linux_real_mode import NAME, encode, offers
+from hvmlite.protocols._linux_real_mode_decode import decode
+
+__all__ = ["NAME", "carries", "decode", "encode", "offers"]
