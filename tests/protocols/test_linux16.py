@@ -176,6 +176,12 @@ def test_a_zimage_lies_below_its_setup_code_and_has_room_to_unpack():
     assert placed["unpacked kernel"].end > 5 * MIB
 
 
+@pytest.mark.parametrize("align", [0, 3])
+def test_fuzz_a_zimage_is_not_moved_whatever_its_alignment_is(align):
+    made, _ = plan(bzimage(loadflags=0, kernel_alignment=align))
+    assert made.address_of("kernel") == 0x10000
+
+
 def test_the_command_line_lies_in_base_memory():
     made, _ = plan(info=BootInfo(b"x" * 2047), on=machine(8 << 30))
     (piece,) = [piece for piece in made.pieces if piece.kind is Kind.COMMAND_LINE]

@@ -130,8 +130,8 @@ def test_a_kernel_that_is_moved_by_less_is_told_the_alignment():
     assert number(page, 0x230, 4) == 0x800000
 
 
-@pytest.mark.parametrize("least", [24, 25, 32, 64, 255])
-def test_a_least_alignment_above_the_alignment_is_none(least):
+@pytest.mark.parametrize("least", [0, 24, 25, 32, 64, 255])
+def test_a_least_alignment_of_0_or_above_the_alignment_is_none(least):
     found = offer(bzimage(kernel_alignment=0x1000000, min_alignment=least))
     assert found.relocation.least == 0x1000000
 

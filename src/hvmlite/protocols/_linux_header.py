@@ -93,12 +93,13 @@ def _address(field: str, piece: str, shift: int | None = None) -> Fixup:
     return Fixup(HEADER_START + at.offset, at.size, Ref(piece), shift)
 
 
-def seal(header: SetupHeader) -> Callable[[bytearray], None] | None:
+def seal(offer: Offer) -> Callable[[bytearray], None] | None:
     """Return what writes down the alignment of the place that the kernel got, if it is less.
 
     Otherwise it would move itself to the next multiple of its own (boot.rst, kernel_alignment).
     """
-    if header.version < Version.V2_10 or not header.relocatable_kernel:
+    header = header_of(offer)
+    if offer.relocation is None or not offer.relocation.least or header.version < Version.V2_10:
         return None
 
     def write(data: bytearray) -> None:

@@ -78,8 +78,10 @@ def load(image: Image, header: SetupHeader, limit: int) -> Load | Reason:
         )
     if not relocatable:
         return Load(at, size, None)
-    least = 1 << header.min_alignment if modern and header.min_alignment < 32 else align
-    return Load(at, size, Relocation(align, at, limit - 1, min(least, align)))
+    least = align
+    if modern and 0 < header.min_alignment < 32:
+        least = min(1 << header.min_alignment, align)
+    return Load(at, size, Relocation(align, at, limit - 1, least))
 
 
 def _power_of_two(value: int) -> bool:

@@ -227,7 +227,7 @@ def _setup(
         at=_base(header),
         fixups=tuple(fixups(kernel, info, nodes, line=not _old(header))),
         late=checked,
-        seal=seal(header),
+        seal=seal(offer),
     )
 
 

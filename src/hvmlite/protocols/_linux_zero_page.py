@@ -82,7 +82,7 @@ def zero_page(
             high=window.high,
             fixups=tuple(addresses),
             late=told,
-            seal=seal(header),
+            seal=seal(offer),
         ),
     ]
 
