@@ -83,7 +83,7 @@ def found(plan_):
 
     rsdp = memory.read(plan_.boot_info.rsdp, 36)
     xsdt = table(number(rsdp, 24, 8))
-    tables = {"RSD PTR ": rsdp, "XSDT": xsdt}
+    tables = {"RSD PTR ": rsdp, "XSDT": xsdt, "RSDT": table(number(rsdp, 16, 4))}
     for at in range(36, len(xsdt), 8):
         listed = table(number(xsdt, at, 8))
         tables[listed[:4].decode()] = listed
@@ -150,7 +150,7 @@ def test_every_table_is_found_and_sums_to_zero(name, cpus):
 
 
 def test_tables_are_there_when_their_hardware_is():
-    least = {"RSD PTR ", "XSDT", "FACP", "APIC", "DSDT"}
+    least = {"RSD PTR ", "RSDT", "XSDT", "FACP", "APIC", "DSDT"}
     assert found(plan(BARE)).keys() == least
     assert found(plan(MICROVM)).keys() == least
     assert found(plan(PC)).keys() == least | {"FACS"}
@@ -383,6 +383,32 @@ def test_where_tables_lie():
         assert any(r.start <= piece.start < piece.end <= r.end and r.type == type_ for r in map_)
 
 
+def test_the_rsdt_lists_what_the_xsdt_lists():
+    tables = found(plan(Q35, 300))
+    rsdt, xsdt = tables["RSDT"], tables["XSDT"]
+    listed = [number(rsdt, at, 4) for at in range(36, len(rsdt), 4)]
+    assert listed == [number(xsdt, at, 8) for at in range(36, len(xsdt), 8)]
+    assert len(listed) == 4
+    assert rsdt[:4] == b"RSDT"
+    assert sum(rsdt) & 0xFF == 0
+
+
+def test_a_copy_of_the_root_pointer_is_the_root_pointer():
+    machine_ = machine(Q35)
+    copies = [replace(acpi.root_pointer(r), name=f"copy {r}", memory_type=1) for r in (0, 2)]
+    plan_ = place(
+        Entry("test", (*acpi.tables(machine_), *copies), CpuState()), machine_, BootInfo()
+    )
+    placed = {piece.name: piece.data for piece in plan_.pieces}
+    assert placed["copy 2"] == placed[acpi.RSDP]
+    old = placed["copy 0"]
+    assert len(old) == 20
+    assert sum(old) & 0xFF == 0
+    assert (old[:8], old[15]) == (b"RSD PTR ", 0)
+    assert old[16:20] == placed[acpi.RSDP][16:20]
+    assert number(old, 16, 4) == plan_.address_of("ACPI RSDT")
+
+
 def test_the_rsdp_reaches_a_register_and_the_boot_information():
     machine_ = machine(Q35)
     entry = Entry("test", acpi.tables(machine_), CpuState(), {"rbx": Ref(acpi.RSDP)})
@@ -411,7 +437,6 @@ def test_cve_2016_9384_and_xsa_464_no_byte_is_left_over(name):
 def test_xsa_464_reserved_bytes_of_tables_are_zero():
     tables = found(plan(Q35, 300))
     assert not any(tables["RSD PTR "][33:36])
-    assert not any(tables["RSD PTR "][16:20])  # no RSDT
     assert tables["FACS"][33:] == bytes(31)
     fadt = tables["FACP"]
     covered = {0: 36} | {f.offset: f.size for f in spec.Fadt.FIELDS.values()}

@@ -40,7 +40,7 @@ from hvmlite.spec.acpi import (
 if TYPE_CHECKING:
     from hvmlite.wire import Struct
 
-__all__ = ["RSDP", "tables"]
+__all__ = ["RSDP", "root_pointer", "tables"]
 
 RSDP = "ACPI RSDP"
 """The name of the piece that the root pointer is, for :class:`hvmlite.model.Ref`."""
@@ -54,6 +54,7 @@ _HEADER = TableHeader(
     asl_compiler_revision=1,
 )
 _CHECKSUM = (TableHeader.FIELDS["checksum"].offset, None)  # of the whole table
+_RSDP_V1 = Rsdp.FIELDS["length"].offset  # where the RSDP of ACPI 1.0 ends
 _LAPICS = 255  # ids 0-254; 255 is the broadcast id, and too big for a LAPIC structure
 _CENTURY = 0x32  # the byte of CMOS RAM where a PC keeps it
 _NO_C2, _NO_C3 = 101, 1001  # latencies above 100 and 1000 microseconds mean "not supported"
@@ -63,9 +64,9 @@ _HPET_ID = 0x8086A201  # what the block itself reads: Intel, legacy routing, 64 
 def tables(machine: Machine) -> tuple[Piece, ...]:
     """Return the tables as pieces that refer to each other: RSDP, XSDT, FADT, MADT, DSDT and more.
 
-    A FACS is there with power management registers, HPET and MCFG with their hardware. The tables
-    need no RSDT: every reader of RSDP revision 2 takes the XSDT. Processors have the local APIC ids
-    0 to ``machine.cpus - 1``.
+    A FACS is there with power management registers, HPET and MCFG with their hardware. The RSDT is
+    for guests that are handed an RSDP of ACPI 1.0; who reads revision 2 takes the XSDT. Processors
+    have the local APIC ids 0 to ``machine.cpus - 1``.
     """
     platform = machine.platform
     listed = [_fadt(platform), _madt(machine)]
@@ -73,11 +74,29 @@ def tables(machine: Machine) -> tuple[Piece, ...]:
         listed.append(_hpet(platform.hpet))
     if platform.pci is not None and platform.pci.ecam is not None:
         listed.append(_mcfg(platform.pci.ecam, platform.pci.buses))
-    pieces = [_rsdp(), _xsdt(listed), *listed, _table("DSDT", 2, _dsdt.definition_block(platform))]
+    pieces = [root_pointer(), _sdt("RSDT", 4, listed), _sdt("XSDT", 8, listed), *listed]
+    pieces.append(_table("DSDT", 2, _dsdt.definition_block(platform)))
     if platform.pm_base is not None:
         facs = Facs(signature=b"FACS", length=Facs.SIZE, version=2).pack()
         pieces.append(_piece("FACS", facs, align=64, memory_type=MemoryType.NVS))
     return tuple(pieces)
+
+
+def root_pointer(revision: int = 2) -> Piece:
+    """Return the RSDP, the piece :data:`RSDP` of :func:`tables`, or the data to copy it elsewhere.
+
+    :param revision: 2, or 0 for the 20 bytes of ACPI 1.0, which know the RSDT only
+    """
+    rsdp = Rsdp(signature=b"RSD PTR ", oem_id=_OEM_ID, revision=revision)
+    fixups = (_to(Rsdp, "rsdt_physical_address", "RSDT"),)
+    checksum = (Rsdp.FIELDS["checksum"].offset, _RSDP_V1)
+    if revision == 0:
+        return _sealed(_piece("RSDP", rsdp.pack()[:_RSDP_V1]), fixups, (checksum,))
+    return _sealed(
+        _piece("RSDP", rsdp.replace(length=Rsdp.SIZE).pack()),
+        (*fixups, _to(Rsdp, "xsdt_physical_address", "XSDT")),
+        (checksum, (Rsdp.FIELDS["extended_checksum"].offset, None)),
+    )
 
 
 def _piece(
@@ -125,21 +144,13 @@ def _to(layout_: type[Struct], field: str, name: str) -> Fixup:
     return Fixup(place.offset, place.size, Ref(f"ACPI {name}"))
 
 
-def _rsdp() -> Piece:
-    data = Rsdp(signature=b"RSD PTR ", oem_id=_OEM_ID, revision=2, length=Rsdp.SIZE).pack()
-    return _sealed(
-        _piece("RSDP", data),
-        (_to(Rsdp, "xsdt_physical_address", "XSDT"),),
-        ((Rsdp.FIELDS["checksum"].offset, 20), (Rsdp.FIELDS["extended_checksum"].offset, None)),
-    )
-
-
-def _xsdt(listed: list[Piece]) -> Piece:
+def _sdt(name: str, width: int, listed: list[Piece]) -> Piece:
+    # The list of all tables: addresses of 4 bytes in an RSDT, of 8 in an XSDT.
     fixups = tuple(
-        Fixup(TableHeader.SIZE + 8 * index, 8, Ref(table.name))
+        Fixup(TableHeader.SIZE + width * index, width, Ref(table.name))
         for index, table in enumerate(listed)
     )
-    return _table("XSDT", 1, bytes(8 * len(listed)), fixups)
+    return _table(name, 1, bytes(width * len(listed)), fixups)
 
 
 def _fadt(platform: Platform) -> Piece:
