@@ -31,6 +31,7 @@ from hvmlite.model import (
     MemoryRange,
     MemoryType,
     Piece,
+    Preference,
     RamBlock,
     Ref,
     Relocation,
@@ -166,6 +167,39 @@ def test_the_highest_byte_of_a_relocation_counts():
         "kernel: 0x1000000-0x1400000, where it is linked, is not free, and no other place at a "
         "multiple of 0x200000 in 0x1000000-0x15fffff is"
     )
+
+
+@pytest.mark.parametrize(
+    ("preference", "low", "text"),
+    [
+        (Preference.LINKED, 32 * MIB, 16 * MIB),
+        (Preference.LOWEST, 32 * MIB, 32 * MIB),
+        (Preference.LOWEST, 0, 2 * MIB),
+        (Preference.HIGHEST, 0, 60 * MIB),  # 4 MiB below the end
+    ],
+)
+def test_a_group_lies_where_it_prefers_to(preference, low, text):
+    relocation = Relocation(2 * MIB, low, 0xFFFFFFFF, preference)
+    placed = lay_out(*kernel(), relocations={"kernel": relocation})
+    assert placed == {"text": text, "data": text + 3 * MIB}
+
+
+def test_the_highest_place_ends_at_the_highest_byte_that_is_allowed():
+    relocation = Relocation(MIB, 16 * MIB, 24 * MIB - 1, Preference.HIGHEST)
+    assert lay_out(*kernel(), relocations={"kernel": relocation})["text"] == 20 * MIB
+    for highest, text in ((24 * MIB - 2, 19 * MIB), (20 * MIB - 1, 16 * MIB)):
+        tighter = replace(relocation, highest=highest)
+        assert lay_out(*kernel(), relocations={"kernel": tighter})["text"] == text
+    error = refused(*kernel(), relocations={"kernel": replace(relocation, highest=20 * MIB - 2)})
+    assert str(error) == (
+        "kernel: no room for 0x400000 bytes at a multiple of 0x100000 in 0x1000000-0x13fffff"
+    )
+
+
+def test_a_wish_for_the_highest_place_does_not_count_in_how_much_ram_would_do():
+    relocation = Relocation(MIB, 16 * MIB, 0xFFFFFFFF, Preference.HIGHEST)
+    error = refused(*kernel(), machine=pc(16 * MIB), relocations={"kernel": relocation})
+    assert error.hint == "20 MiB of RAM would do"
 
 
 def test_xen_issue_180_fixed_load_address_with_and_without_relocation():

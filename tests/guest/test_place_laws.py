@@ -18,6 +18,7 @@ from hvmlite.model import (
     MemoryRange,
     MemoryType,
     Piece,
+    Preference,
     RamBlock,
     Relocation,
 )
@@ -68,7 +69,12 @@ def pieces(draw, name):
 @st.composite
 def entries(draw):
     names = [f"p{index}" for index in range(draw(st.integers(0, 8)))]
-    relocation = Relocation(draw(ALIGNS), draw(st.integers(0, SMALL)), (1 << 32) - 1)
+    relocation = Relocation(
+        draw(ALIGNS),
+        draw(st.integers(0, SMALL)),
+        (1 << 32) - 1,
+        draw(st.sampled_from(Preference)),
+    )
     relocations = {"g": relocation} if draw(st.booleans()) else {}
     return entry(*(draw(pieces(name)) for name in names), relocations=relocations)
 
@@ -173,7 +179,7 @@ def test_the_least_ram_is_exact_to_the_page(sizes):
 
 
 @given(st.integers(0, 63), st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
-def test_a_movable_group_lands_at_the_first_place_that_a_search_finds(hole, a, gap, b):
+def test_a_movable_group_lands_at_the_first_or_last_place_that_a_search_finds(hole, a, gap, b):
     base = MIB
     linked = 2 * MIB
     group = (
@@ -183,10 +189,7 @@ def test_a_movable_group_lands_at_the_first_place_that_a_search_finds(hole, a, g
     blocked = MemoryRange(base + hole * PAGE, base + (hole + 1) * PAGE, MemoryType.RESERVED)
     away = MemoryRange(linked, linked + PAGE, MemoryType.RESERVED)
     machine = Machine("test", 4 * MIB, (RamBlock(0, 4 * MIB, 0),), (blocked, away))
-    placed = lay_out(
-        *group, machine=machine, relocations={"g": Relocation(PAGE, base, 4 * MIB - 1)}
-    )
-    first = next(
+    places = [
         at
         for at in range(base, 4 * MIB, PAGE)
         if all(
@@ -194,5 +197,10 @@ def test_a_movable_group_lands_at_the_first_place_that_a_search_finds(hole, a, g
             for piece in group
             for byte in range(0, piece.size, PAGE)
         )
-    )
-    assert placed["a"] == first
+    ]
+    relocation = Relocation(PAGE, base, 4 * MIB - 1)
+    placed = lay_out(*group, machine=machine, relocations={"g": relocation})
+    assert placed["a"] == places[0]
+    relocation = replace(relocation, preference=Preference.HIGHEST)
+    placed = lay_out(*group, machine=machine, relocations={"g": relocation})
+    assert placed["a"] == places[-1]

@@ -4,7 +4,8 @@ The order is fixed, so that the same entry on the same machine always gives the 
 
 1. pieces with an address of their own (`at`, no group), in the order of the entry;
 2. groups, in the order of the entry: where they are linked if all their pieces fit there, else at
-   the lowest start that their :class:`hvmlite.model.Relocation` allows;
+   the lowest start that their :class:`hvmlite.model.Relocation` allows, or at once at the lowest or
+   the highest if that is its preference;
 3. all others: the tightest window (`low` to `high`) first, then the larger alignment, then the
    larger size, then the order of the entry; each at the lowest address that is free, or the highest
    for `top`.
@@ -35,6 +36,7 @@ from hvmlite.model import (
     MemoryType,
     Piece,
     PlacedPiece,
+    Preference,
     Ref,
     Relocation,
 )
@@ -118,7 +120,7 @@ def _lay_out(
             starts[piece.name] = _fix(piece, piece.at, machine, space)
     for name in dict.fromkeys(p.group for p in entry.pieces if p.group):
         group = [p for p in entry.pieces if p.group == name]
-        distance = _distance(group, space, entry.relocations.get(name))
+        distance = _distance(group, space, entry.relocations.get(name), bottom=bottom)
         for piece in group:
             assert piece.at is not None
             starts[piece.name] = _fix(piece, piece.at + distance, machine, space)
@@ -167,37 +169,62 @@ def _listed(intervals: Iterable[Interval]) -> str:
     return ", ".join(f"{start:#x}-{end:#x}" for start, end in intervals) or "nowhere"
 
 
-def _distance(group: list[Piece], space: Space, relocation: Relocation | None) -> int:
+def _distance(
+    group: list[Piece], space: Space, relocation: Relocation | None, *, bottom: bool
+) -> int:
     # How far step 2 moves a group. 0 also where it cannot be moved at all: _fix then says why not.
     linked = [(p, p.at) for p in group if p.at is not None and p.length]
-    if relocation is None or all(_fits(p, at, space) for p, at in linked):
+    if relocation is None or not linked:
         return 0
-    align = relocation.align
-    while (distance := _moved(linked, space, relocation, align)) is None:
-        align //= 2
-        if align < (relocation.least or relocation.align):
-            raise _immovable(group, linked, relocation)
-    return distance
-
-
-def _moved(
-    linked: list[tuple[Piece, int]], space: Space, relocation: Relocation, align: int
-) -> int | None:
-    # The distance to the lowest start that is a multiple of `align` and has room for all pieces.
+    stays = relocation.preference is Preference.LINKED
+    if stays and all(_fits(p, at, space) for p, at in linked):
+        return 0
     base = min(at for _, at in linked)
-    start = align_up(max(relocation.lowest, layout.HIGH_MEMORY), align)
-    limit = relocation.highest + 1
+    offsets = [(p, at - base) for p, at in linked]
+    high = relocation.preference is Preference.HIGHEST and not bottom
+    search = _highest if high else _lowest
+    wanted = relocation
+    while (start := search(offsets, space, wanted)) is None:
+        wanted = replace(wanted, align=wanted.align // 2)
+        if wanted.align < (relocation.least or relocation.align):
+            raise _immovable(group, linked, relocation)
+    return start - base
+
+
+def _lowest(group: list[tuple[Piece, int]], space: Space, relocation: Relocation) -> int | None:
+    # The lowest start at which all pieces, by their offsets, lie in free RAM.
+    start = align_up(max(relocation.lowest, layout.HIGH_MEMORY), relocation.align)
     while True:
         wanted = start
-        for piece, at in linked:
-            here = start + at - base
-            found = space.lowest(piece.length, 1, max(here, piece.low), min(piece.high, limit))
+        for piece, offset in group:
+            here = start + offset
+            high = min(piece.high, relocation.highest + 1)
+            found = space.lowest(piece.length, 1, max(here, piece.low), high)
             if found is None:
                 return None
-            wanted = max(wanted, align_up(start + found - here, align))
+            wanted = max(wanted, align_up(found - offset, relocation.align))
         if wanted == start:
-            return start - base
+            return start
         start = wanted
+
+
+def _highest(group: list[tuple[Piece, int]], space: Space, relocation: Relocation) -> int | None:
+    # The highest such start.
+    lowest = max(relocation.lowest, layout.HIGH_MEMORY)
+    length = max(offset + piece.length for piece, offset in group)
+    start = (relocation.highest + 1 - length) // relocation.align * relocation.align
+    while start >= lowest:
+        wanted = start
+        for piece, offset in group:
+            high = min(piece.high, start + offset + piece.length)
+            found = space.highest(piece.length, 1, piece.low, high)
+            if found is None:
+                return None
+            wanted = min(wanted, (found - offset) // relocation.align * relocation.align)
+        if wanted == start:
+            return start
+        start = wanted
+    return None
 
 
 def _fits(piece: Piece, at: int, space: Space) -> bool:
@@ -210,10 +237,16 @@ def _immovable(
 ) -> PlacementError:
     low = min(at for _, at in linked)
     high = max(at + p.length for p, at in linked)
+    where = (
+        f"at a multiple of {relocation.least or relocation.align:#x} in {relocation.lowest:#x}-"
+        f"{relocation.highest + 1:#x}"
+    )
+    linked_at = f"{group[0].group}: {low:#x}-{high:#x}, where it is linked, is not free"
+    message = f"{linked_at}, and no other place {where} is"
+    if relocation.preference is not Preference.LINKED:
+        message = f"{group[0].group}: no room for {high - low:#x} bytes {where}"
     return PlacementError(
-        f"{group[0].group}: {low:#x}-{high:#x}, where it is linked, is not free, and no other place"
-        f" at a multiple of {relocation.least or relocation.align:#x} in {relocation.lowest:#x}-"
-        f"{relocation.highest + 1:#x} is",
+        message,
         piece=group[0].group,
         need=high - low,
         limit=relocation.highest + 1,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
     from hvmlite.model.image import Image, LoadSegment, Note, Part, Payload, Section
     from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
-    from hvmlite.model.offer import Offer, Reason, Refusal, Relocation
+    from hvmlite.model.offer import Offer, Preference, Reason, Refusal, Relocation
     from hvmlite.model.outcome import Ending, Outcome
     from hvmlite.model.pe import PeHeaders
     from hvmlite.model.plan import GuestMemory, GuestPlan, PlacedPiece
@@ -66,6 +66,7 @@ __all__ = [
     "Piece",
     "PlacedPiece",
     "Platform",
+    "Preference",
     "RamBlock",
     "Reason",
     "Ref",
@@ -130,6 +131,7 @@ _PARTS = {
     ),
     "offer": (
         "Offer",
+        "Preference",
         "Reason",
         "Refusal",
         "Relocation",

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hvmlite.model.image import Image
 
-__all__ = ["Offer", "Reason", "Refusal", "Relocation"]
+__all__ = ["Offer", "Preference", "Reason", "Refusal", "Relocation"]
+
+
+class Preference(StrEnum):
+    """Where an image that may be moved wants to lie."""
+
+    LINKED = "linked"
+    """Where it is linked; the lowest place that is allowed only if that is not free."""
+    LOWEST = "lowest"
+    HIGHEST = "highest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,7 @@ class Relocation:
     align: int
     lowest: int
     highest: int
+    preference: Preference = Preference.LINKED
     least: int = 0
 
 

@@ -81,7 +81,7 @@ def load(image: Image, header: SetupHeader, limit: int) -> Load | Reason:
     least = align
     if modern and 0 < header.min_alignment < 32:
         least = min(1 << header.min_alignment, align)
-    return Load(at, size, Relocation(align, at, limit - 1, least))
+    return Load(at, size, Relocation(align, at, limit - 1, least=least))
 
 
 def _power_of_two(value: int) -> bool:
