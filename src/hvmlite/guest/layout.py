@@ -26,6 +26,7 @@ __all__ = [
     "LINUX_ZIMAGE",
     "LOW_MEMORY",
     "MODULES",
+    "MULTIBOOT",
     "PAGE",
     "REAL_MODE",
     "VGA",
@@ -130,6 +131,14 @@ LINUX_ZIMAGE = Window(0x10000, LINUX_SETUP_OLD)
 MODULES = Window(HIGH_MEMORY, FOUR_GIB)
 """Modules: above the first MiB, which Linux keeps for itself, and below 4 GiB because the zero page
 that Linux's PVH entry fills has 32-bit fields for them."""
+
+MULTIBOOT = Window(0x10000, FOUR_GIB)
+"""Multiboot information: in base memory, above its first 64 KiB, as long as there is room.
+
+GRUB puts it at 0x10000-0xA0000, so that is where kernels have learnt to leave it alone until they
+have read it: what they use before lies lower (trampolines for processors, real-mode code). What
+does not fit lies above 1 MiB, after kernel and modules.
+"""
 
 ACPI = Window(FIRST_FREE, LEGACY_HOLE.low)
 """ACPI tables: at the end of base memory, where the memory map has a boundary anyway.

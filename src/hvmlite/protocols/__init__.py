@@ -5,7 +5,7 @@ To add one, write a module of the type :class:`BootProtocol` and a line in :data
 
 from __future__ import annotations
 
-from hvmlite.protocols import linux16, linux32, linux64, pvh
+from hvmlite.protocols import linux16, linux32, linux64, multiboot1, multiboot2, pvh
 from hvmlite.protocols._protocol import BootProtocol
 
 __all__ = ["PROTOCOLS", "BootProtocol"]
@@ -14,6 +14,8 @@ PROTOCOLS: tuple[BootProtocol, ...] = (
     pvh,  # starts the kernel itself: nothing of the guest's runs before it, nothing is unpacked
     linux64,  # starts Linux as it wants to be started: it unpacks itself and may pick its address
     linux32,  # the same, in two steps more; also for kernels that are 32-bit all through
+    multiboot2,  # tells more than its first version, the RSDP above all; a file may have both
+    multiboot1,
     linux16,  # the oldest way, with the most between it and the kernel: setup code, and a BIOS
 )
 """In order of preference: the first that an image offers is taken unless the user names one."""

@@ -103,8 +103,10 @@ class ShType(IntEnum):
     PROGBITS = 1
     SYMTAB = 2
     STRTAB = 3
+    RELA = 4
     NOTE = 7
     NOBITS = 8
+    REL = 9
 
 
 class GnuNote(IntEnum):

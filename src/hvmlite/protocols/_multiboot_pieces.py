@@ -1,0 +1,157 @@
+# What both versions of multiboot hand over: memory sizes and types, modules, the processor.
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hvmlite.guest import layout, segments
+from hvmlite.guest.layout import Window
+from hvmlite.model import (
+    BootInfo,
+    Dropped,
+    Kind,
+    Machine,
+    MemoryRange,
+    MemoryType,
+    Offer,
+    Piece,
+    Preference,
+)
+from hvmlite.protocols._pieces import flat_cpu, module_piece
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hvmlite.model import CpuState
+
+__all__ = [
+    "LOADER_NAME",
+    "cpu",
+    "dropped",
+    "low",
+    "map_limit",
+    "mem_lower",
+    "mem_upper",
+    "memory_type",
+    "module_pieces",
+    "module_window",
+    "rgb",
+]
+
+LOADER_NAME = b"hvmlite (as GRUB 2)"
+"""Xen takes the first word of every command line for a file name, which older loaders put there,
+unless the loader's name has "GRUB " and no 0 behind it (`loader_is_grub2` in xen/arch/x86/setup.c).
+Ours are, like those of GRUB 2, what the user wrote and nothing else."""
+
+_CARVED = 32
+"""Records that pieces can add to the memory map: each range of ACPI tables, and RAM after it."""
+_BASE_KIB = layout.LEGACY_HOLE.low >> 10
+_KIB_LIMIT = (1 << 32) - 1
+
+
+def low(
+    name: str,
+    data: bytes = b"",
+    kind: Kind = Kind.BOOT_INFO,
+    *,
+    size: int = 0,
+    late: Callable[[tuple[MemoryRange, ...]], bytes] | None = None,
+) -> Piece:
+    """Return a piece of the information, in :data:`hvmlite.guest.layout.MULTIBOOT`."""
+    window = layout.MULTIBOOT
+    return Piece(name, data, kind, size=size, align=8, low=window.low, high=window.high, late=late)
+
+
+def cpu(gdt: Piece, magic: int) -> CpuState:
+    """Return the state of the document's section "I386 machine state", with `magic` in EAX."""
+    return replace(flat_cpu(gdt, segments.CODE32, segments.DATA32, segments.TSS), rax=magic)
+
+
+def module_window(offer: Offer, machine: Machine, modules: int) -> Window:
+    """Return where modules lie, as low as possible.
+
+    That is after the kernel, as QEMU and often GRUB have it: kernels take memory behind their end
+    before they look at modules, but less than what a module in front of them would cost. If there
+    is no room for `modules` bytes, or the kernel's place is not known yet, anywhere from 1 MiB on.
+    The last page below 4 GiB is left out, so that the end of a module fits 32 bits.
+    """
+    high = layout.FOUR_GIB - layout.PAGE
+    after = max(segment.end for segment in offer.image.segments)
+    after = max(layout.HIGH_MEMORY, -(-after // layout.PAGE) * layout.PAGE)
+    stays = offer.relocation is None or offer.relocation.preference is Preference.LINKED
+    if stays and any(
+        block.start <= after and min(block.end, high) - after >= modules for block in machine.ram
+    ):
+        return Window(after, high)
+    return Window(layout.HIGH_MEMORY, high)
+
+
+def module_pieces(offer: Offer, info: BootInfo, machine: Machine) -> list[Piece]:
+    """Return the modules, each on whole pages, in their order from low to high addresses."""
+    pages = sum(-(-len(module.data) // layout.PAGE) + 1 for module in info.modules)
+    window = module_window(offer, machine, pages * layout.PAGE)
+    pieces = [module_piece(number, m, window) for number, m in enumerate(info.modules)]
+    return [replace(piece, top=False) for piece in pieces]
+
+
+def map_limit(machine: Machine) -> int:
+    """Return how many records the finished memory map can have at most."""
+    return 2 * (len(machine.ram) + len(machine.reserved)) + _CARVED
+
+
+def memory_type(type_: int) -> int:
+    """Return the number of a type of memory; what multiboot does not define is reserved."""
+    return type_ if MemoryType.RAM <= type_ <= MemoryType.UNUSABLE else MemoryType.RESERVED
+
+
+def mem_lower(ranges: tuple[MemoryRange, ...]) -> int:
+    """Return the KiB of RAM from address 0 on, 640 at most."""
+    return min(_ram_at(ranges, 0) >> 10, _BASE_KIB)
+
+
+def mem_upper(ranges: tuple[MemoryRange, ...]) -> int:
+    """Return the KiB of RAM from 1 MiB on up to the first hole."""
+    end = _ram_at(ranges, layout.HIGH_MEMORY)
+    return min(max(end - layout.HIGH_MEMORY, 0) >> 10, _KIB_LIMIT)
+
+
+def _ram_at(ranges: tuple[MemoryRange, ...], address: int) -> int:
+    # The end of the RAM that `address` lies in, 0 if it lies in none.
+    ram = (r for r in ranges if r.type == MemoryType.RAM)
+    return next((r.end for r in ram if r.start <= address < r.end), 0)
+
+
+def rgb(info: BootInfo) -> dict[str, int]:
+    """Return the fields of a frame buffer of direct colours, named as in both versions."""
+    frame = info.framebuffer
+    if frame is None:
+        return {}
+    return {
+        "framebuffer_addr": frame.address,
+        "framebuffer_pitch": frame.pitch,
+        "framebuffer_width": frame.width,
+        "framebuffer_height": frame.height,
+        "framebuffer_bpp": frame.depth,
+        "framebuffer_red_field_position": frame.red[0],
+        "framebuffer_red_mask_size": frame.red[1],
+        "framebuffer_green_field_position": frame.green[0],
+        "framebuffer_green_mask_size": frame.green[1],
+        "framebuffer_blue_field_position": frame.blue[0],
+        "framebuffer_blue_mask_size": frame.blue[1],
+    }
+
+
+def dropped(info: BootInfo, machine: Machine) -> list[Dropped]:
+    """Return what neither version can say."""
+    found = []
+    odd = sorted({r.type for r in machine.reserved if memory_type(r.type) != r.type})
+    if odd:
+        types = ", ".join(map(str, odd))
+        found.append(Dropped("memory_map", f"types without a number of their own: {types}"))
+    if info.origin is not None:
+        found.append(Dropped("origin", "there is a place for the loader's name only"))
+    if info.setup_data:
+        found.append(Dropped("setup_data", "only Linux's own protocol has it"))
+    if info.hardware_subarch:
+        found.append(Dropped("hardware_subarch", "only Linux's own protocol has it"))
+    return found
