@@ -96,6 +96,12 @@ OVMF = (
     "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
     "/usr/share/qemu/ovmf-x86_64-code.bin",
 )
+OVMF_IA32 = (
+    "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd",
+    "/usr/share/edk2/ovmf-ia32/OVMF_CODE.fd",
+    "/usr/share/edk2/ia32/OVMF_CODE.4m.fd",
+    "/usr/share/qemu/ovmf-ia32-code.bin",
+)
 
 # fmt: off
 DEMO = (
@@ -152,6 +158,8 @@ TEST = (
          "mtools", "mtools", "mtools", "mtools"),
     Need("OVMF", "the UEFI firmware that guests start from", some_file(*OVMF),
          "ovmf", "edk2-ovmf", "edk2-ovmf", "qemu-ovmf-x86_64"),
+    Need("OVMF for i386", "the 32-bit UEFI firmware", some_file(*OVMF_IA32),
+         "ovmf-ia32", "edk2-ovmf-ia32", "edk2-ovmf", "qemu-ovmf-ia32"),
 )
 # fmt: on
 NEEDS = {"demo": DEMO, "test": TEST}
