@@ -28,6 +28,12 @@
 #define ENTRY_ABI		ABI
 #endif
 
+#ifdef BZIMAGE
+#define ENTERED			head		/* which jumps to us */
+#else
+#define ENTERED			entry32
+#endif
+
 #define AT(symbol)		((symbol) - base)
 #define STATE(field)		(entry_state + STATE_##field - base)
 
@@ -79,7 +85,7 @@ base:
 	sldt	STATE(LDTR)(%ebp)
 	sgdtl	STATE(GDTR)(%ebp)
 	sidtl	STATE(IDTR)(%ebp)
-	leal	AT(entry32)(%ebp), %eax
+	leal	AT(ENTERED)(%ebp), %eax
 	movl	%eax, STATE(RIP)(%ebp)
 	movl	$ENTRY_ABI, STATE(ABI)(%ebp)
 	call	save_efer

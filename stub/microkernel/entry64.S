@@ -3,6 +3,12 @@
 
 #define STATE(field)		entry_state + STATE_##field(%rip)
 
+#ifdef BZIMAGE
+#define ENTERED			head64		/* which jumps to us */
+#else
+#define ENTERED			entry64
+#endif
+
 	.section .text.entry64, "ax"
 	.code64
 	.globl	entry64
@@ -47,7 +53,7 @@ entry64:
 	rdmsr
 	movl	%eax, STATE(EFER)
 	movl	%edx, 4 + STATE(EFER)
-	leaq	entry64(%rip), %rax
+	leaq	ENTERED(%rip), %rax
 	movq	%rax, STATE(RIP)
 	movl	$LINUX64, STATE(ABI)
 	leaq	entry_state(%rip), %rdi

@@ -3,6 +3,7 @@
 
 	.section .head, "ax"
 	.code32
+	.globl	head
 head:
 	jmp	entry32
 	.org	0x100
@@ -15,5 +16,7 @@ head:
 	.org	0x200
 #ifdef __x86_64__
 	.code64
+	.globl	head64
+head64:
 	jmp	entry64
 #endif
