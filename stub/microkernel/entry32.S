@@ -115,6 +115,7 @@ base:
 	movl	$0, AT(resume)(%ebp)
 	.endm
 
+segments:
 	FLAT	%cs, FAILED_CS, 0
 	FLAT	%ds, FAILED_DS, 1
 	FLAT	%es, FAILED_ES, 1
@@ -229,10 +230,10 @@ load_tables:
 	movl	%edi, AT(idt32_pointer) + 2(%ebp)
 	leal	AT(fault)(%ebp), %eax
 	movl	$32, %ecx
-1:	movw	%ax, (%edi)
-	movw	$CODE32, 2(%edi)
-	movl	%eax, 4(%edi)
-	movw	$0x8e00, 4(%edi)		/* an interrupt gate */
+1:	movw	%ax, %ss:(%edi)			/* as all that %ebp addresses */
+	movw	$CODE32, %ss:2(%edi)
+	movl	%eax, %ss:4(%edi)
+	movw	$0x8e00, %ss:4(%edi)		/* an interrupt gate */
 	addl	$8, %edi
 	loop	1b
 	lidtl	AT(idt32_pointer)(%ebp)

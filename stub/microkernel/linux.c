@@ -155,12 +155,15 @@ void decode_linux(const struct entry_state *state)
 		fail("zero-page");
 		return;
 	}
+	if (state->abi != LINUX16)	/* whose zero page is its setup code's */
+		check_apart("zero-page-over-image", state->general[RSI], ZERO_PAGE);
 	decode_header(page);
 	check_header(state, page);
 	decode_screen(page);
 	decode_e820(page + 0x2d0, get8(page, 0x1e8));
 	decode_setup_data(get64(page, 0x250));
 	told.rsdp = get64(page, 0x70);
+	told.rsdp_size = RSDP_SIZE;
 	if (!told.rsdp)
 		told.rsdp = rsdp_search();
 	if (state->abi == LINUX64)

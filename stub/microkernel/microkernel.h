@@ -47,6 +47,9 @@ struct entry_state {
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
+#define RSDP_OLD_SIZE 20	/* of ACPI 1.0 */
+#define RSDP_SIZE 36
+
 struct module {
 	u64 start, size;
 	u64 cmdline;		/* its address; 0 is none */
@@ -77,6 +80,7 @@ struct told {
 	u64 cmdline;
 	u64 loader;
 	u64 rsdp;
+	u32 rsdp_size;		/* of what may be read there */
 	bool rsdp_searched;	/* nobody said where it is: found as ACPI 5.2.5.1 has it */
 	bool has_framebuffer;
 	struct framebuffer framebuffer;
@@ -106,7 +110,9 @@ void add_range(u64 start, u64 size, u32 type);
 void add_node(u32 type, u32 size, u64 data);
 void add_fact(const char *name, u64 value);
 void check_told(void);
-bool rsdp_valid(u64 address);
+void check_apart(const char *check, u64 start, u64 size);
+bool rsdp_valid(u64 address, u32 size);
+bool rsdp_leads(u64 address, u32 size);
 u64 rsdp_search(void);
 
 /* cpu.c */

@@ -75,6 +75,7 @@ void decode_multiboot1(const struct entry_state *state)
 
 	if (!info)
 		return;
+	check_apart("info-over-image", state->general[RBX], sizeof(*info));
 	add_fact("flags", info->flags);
 	if (info->flags & MEMORY) {
 		add_fact("mem_lower", info->mem_lower);

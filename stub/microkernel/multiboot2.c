@@ -56,6 +56,19 @@ static void decode_framebuffer(const struct tag *tag)
 		memcpy(told.framebuffer.colours, bytes + 32, 6);
 }
 
+/* Copies. The one for ACPI 1.0 has 20 bytes, whatever its revision says of more. */
+static void decode_rsdp(u64 address, u32 size, bool new)
+{
+	add_fact(new ? "rsdp_new" : "rsdp_old", size);
+	if (size < (new ? RSDP_SIZE : RSDP_OLD_SIZE) || !rsdp_valid(address, size) ||
+	    !rsdp_leads(address, size))
+		fail(new ? "rsdp-new" : "rsdp-old");
+	if (told.rsdp && !new)
+		return;
+	told.rsdp = address;
+	told.rsdp_size = size;
+}
+
 static void decode_tag(const struct tag *tag)
 {
 	const u64 words = (uintptr_t)tag->words;
@@ -89,11 +102,7 @@ static void decode_tag(const struct tag *tag)
 		break;
 	case RSDP_OLD:
 	case RSDP_NEW:
-		if (!rsdp_valid(words))
-			fail(tag->type == RSDP_OLD ? "rsdp-old" : "rsdp-new");
-		add_fact(tag->type == RSDP_OLD ? "rsdp_old" : "rsdp_new", tag->size - 8);
-		if (tag->type == RSDP_NEW || !told.rsdp)
-			told.rsdp = words;
+		decode_rsdp(words, tag->size - 8, tag->type == RSDP_NEW);
 		break;
 	case LOAD_BASE:
 		add_fact("load_base", tag->words[0]);
@@ -129,6 +138,7 @@ void decode_multiboot2(const struct entry_state *state)
 		return;
 	if (state->general[RBX] & 7)
 		fail("info-alignment");
+	check_apart("info-over-image", state->general[RBX], info->total_size);
 	add_fact("total_size", info->total_size);
 	while (at + 8 <= info->total_size) {
 		const struct tag *tag = (const struct tag *)((const u8 *)info + at);

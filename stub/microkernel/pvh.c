@@ -32,10 +32,12 @@ void decode_pvh(const struct entry_state *state)
 		fail("magic");
 		return;
 	}
+	check_apart("info-over-image", state->general[RBX], sizeof(*info));
 	add_fact("version", info->version);
 	add_fact("flags", info->flags);
 	told.cmdline = info->cmdline_paddr;
 	told.rsdp = info->rsdp_paddr;
+	told.rsdp_size = RSDP_SIZE;
 	modules = physical(info->modlist_paddr, (u64)info->nr_modules * sizeof(*modules));
 	for (u32 i = 0; modules && i < info->nr_modules; i++) {
 		add_module(modules[i].paddr, modules[i].size, modules[i].cmdline_paddr);

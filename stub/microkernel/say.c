@@ -220,7 +220,7 @@ void say_report(const struct entry_state *state)
 	say_tables();
 	say_value("rsdp", told.rsdp);
 	say_key("rsdp_ok");
-	say(rsdp_valid(told.rsdp) ? "true" : "false");
+	say(rsdp_valid(told.rsdp, told.rsdp_size) ? "true" : "false");
 	say_key("rsdp_searched");
 	say(told.rsdp_searched ? "true" : "false");
 	say_key("loader");

@@ -1,7 +1,6 @@
 /* What all decoders fill in, and what must hold of it by any ABI. */
 #include "microkernel.h"
 
-#define ALIGNED_PAGE 0xfff
 #define RAM 1
 
 void add_module(u64 start, u64 size, u64 cmdline)
@@ -59,17 +58,37 @@ static bool sums_to_zero(const u8 *bytes, u32 size)
 }
 
 /* ACPI 6.5, 5.2.5.3: of the first 20 bytes, and from revision 2 on of all. */
-bool rsdp_valid(u64 address)
+bool rsdp_valid(u64 address, u32 size)
 {
-	const u8 *rsdp = address ? physical(address, 36) : NULL;
+	const u8 *rsdp = address ? physical(address, size) : NULL;
 	u32 length;
 
-	if (!rsdp || memcmp(rsdp, "RSD PTR ", 8) || !sums_to_zero(rsdp, 20))
+	if (!rsdp || memcmp(rsdp, "RSD PTR ", 8) || !sums_to_zero(rsdp, RSDP_OLD_SIZE))
 		return false;
-	if (rsdp[15] < 2)
+	if (size == RSDP_OLD_SIZE || rsdp[15] < 2)
 		return true;
 	length = *(const u32 *)(rsdp + 20);
-	return length >= 36 && length < 4096 && sums_to_zero(rsdp, length);
+	return length >= RSDP_SIZE && length < 4096 && sums_to_zero(rsdp, length);
+}
+
+static bool table_valid(u64 address, const char *signature)
+{
+	const u8 *table = physical(address, 36);
+	u32 length = table ? *(const u32 *)(table + 4) : 0;
+
+	return length >= 36 && length < 65536 && physical(address, length) &&
+	       !memcmp(table, signature, 4) && sums_to_zero(table, length);
+}
+
+/* Where a valid one leads: to an XSDT from revision 2 on, and to an RSDT if it names one, or must. */
+bool rsdp_leads(u64 address, u32 size)
+{
+	const u8 *rsdp = physical(address, size);
+	const u32 rsdt = *(const u32 *)(rsdp + 16);
+
+	if (size == RSDP_OLD_SIZE || rsdp[15] < 2)
+		return table_valid(rsdt, "RSDT");
+	return table_valid(*(const u64 *)(rsdp + 24), "XSDT") && (!rsdt || table_valid(rsdt, "RSDT"));
 }
 
 /* ACPI 6.5, 5.2.5.1: on 16-byte boundaries of the EBDA's first KiB and of 0xE0000-0xFFFFF. */
@@ -78,12 +97,13 @@ u64 rsdp_search(void)
 	u64 ebda = (u64) * (const volatile u16 *)physical(0x40e, 2) << 4;
 
 	told.rsdp_searched = true;
+	told.rsdp_size = RSDP_SIZE;
 	if (ebda >= 0x400 && ebda < 0xa0000)
 		for (u64 at = ebda; at < ebda + 0x400; at += 16)
-			if (rsdp_valid(at))
+			if (rsdp_valid(at, RSDP_SIZE))
 				return at;
 	for (u64 at = 0xe0000; at < 0x100000; at += 16)
-		if (rsdp_valid(at))
+		if (rsdp_valid(at, RSDP_SIZE))
 			return at;
 	return 0;
 }
@@ -107,6 +127,13 @@ static bool in_ram(u64 start, u64 end)
 	return start >= end;
 }
 
+/* What was handed over does not lie where we are, and would not survive us. */
+void check_apart(const char *check, u64 start, u64 size)
+{
+	if (start < (uintptr_t)image_end && start + size > (uintptr_t)image_start)
+		fail(check);
+}
+
 void check_told(void)
 {
 	const u64 start = (uintptr_t)image_start, end = (uintptr_t)image_end;
@@ -120,13 +147,17 @@ void check_told(void)
 
 		if (told.ranges_count && !in_ram(first, last))
 			fail("module-in-ram");
-		if (first < end && last > start)
-			fail("module-over-image");
+		check_apart("module-over-image", first, last - first);
 		for (u32 j = 0; j < i; j++)
 			if (first < told.modules[j].start + told.modules[j].size &&
 			    last > told.modules[j].start)
 				fail("module-over-module");
 	}
-	if (told.rsdp && !rsdp_valid(told.rsdp))
+	if (told.cmdline)
+		check_apart("command-line-over-image", told.cmdline,
+			    text_length(told.cmdline, 0x10000) + 1);
+	if (told.rsdp && !rsdp_valid(told.rsdp, told.rsdp_size))
 		fail("rsdp");
+	else if (told.rsdp && !rsdp_leads(told.rsdp, told.rsdp_size))
+		fail("rsdp-tables");
 }

@@ -1,0 +1,214 @@
+"""The project's own guests, by every entry ABI: they find what its document promises, and no more
+is needed; what their own decoders read is what the plan has."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import replace
+
+import pytest
+
+import microkernel
+from boot.poison import poisoned
+from hvmlite.guest.memory import PlanMemory
+from hvmlite.model import GuestPlan, MemoryType
+from microkernel import DOORS, Report
+
+pytestmark = [pytest.mark.boot, pytest.mark.usefixtures("microkernels")]
+MIB, GIB = 1 << 20, 1 << 30
+MEMORY = 64 * MIB
+
+LINUX = {"linux16", "linux32", "linux64"}
+MULTIBOOT = {"multiboot1", "multiboot2"}
+BZIMAGES = {"linux16", "linux32", "linux64"}
+
+BY_TABLE = pytest.mark.parametrize(("build", "protocol"), DOORS)
+
+
+def agrees(plan: GuestPlan, report: Report) -> None:
+    """The guest's own report is what the plan says it would find."""
+    assert report.passed, (report.checks, report.trap)
+    assert report["abi"] == plan.protocol
+    registers(plan, report)
+    info, protocol = plan.boot_info, plan.protocol
+    assert report.cmdline == info.cmdline
+    modules(plan, report)
+    assert [tuple(each) for each in report["memory_map"]] == [
+        (r.start, r.end, told_type(r.type, protocol)) for r in info.memory_map
+    ]
+    nodes = [(n.type, len(n.data), zlib.crc32(n.data)) for n in info.setup_data]
+    found = [tuple(node) for node in report["setup_data"]]
+    assert [node for node in found if node[0] != 1] == (nodes if protocol in LINUX else [])
+    rsdp(plan, report)
+
+
+def registers(plan: GuestPlan, report: Report) -> None:
+    cpu, found = plan.cpu, report["regs"]
+    mask = (1 << (64 if plan.protocol == "linux64" else 32)) - 1
+    expected = {name: value & mask for name, value in cpu.general.items() if name in found}
+    for name in ("rip", "rflags", "cr0", "cr2", "cr3", "cr4", "efer"):
+        expected[name] = getattr(cpu, name)
+    for name in ("cs", "ds", "es", "fs", "gs", "ss", "tr", "ldtr"):
+        expected[name] = getattr(cpu, name).selector
+    for name in ("gdtr", "idtr"):
+        table = getattr(cpu, name)
+        expected[name], expected[f"{name}_limit"] = table.base, table.limit
+    if plan.protocol == "linux16":
+        expected["rip"] += cpu.cs.base  # said as a linear address
+        expected["efer"] = 0  # not looked at
+        del expected["tr"], expected["ldtr"]  # which real mode cannot store
+    assert found == expected
+
+
+def modules(plan: GuestPlan, report: Report) -> None:
+    """In their order, where the plan has them, whole; Linux is given them as one."""
+    given = [(bytes(m.data), m.cmdline) for m in plan.boot_info.modules]
+    if plan.protocol in LINUX:
+        given = [(joined([data for data, _ in given]), b"")] if given else []
+        given = [each for each in given if each[0]]
+    found = report["modules"]
+    assert [(m["size"], m["crc32"]) for m in found] == [
+        (len(data), zlib.crc32(data)) for data, _ in given
+    ]
+    assert [bytes.fromhex(m["cmdline"] or "") for m in found] == [line for _, line in given]
+    memory = PlanMemory(plan)
+    for module, (data, _) in zip(found, given, strict=True):
+        assert memory.read(module["start"], module["size"]) == data
+
+
+def joined(parts: list[bytes]) -> bytes:
+    """One initramfs buffer: each part but the last is padded to a multiple of 4 bytes."""
+    padded = [part + bytes(-len(part) % 4) for part in parts[:-1]]
+    return b"".join([*padded, parts[-1]])
+
+
+def told_type(type_: int, protocol: str) -> int:
+    # Multiboot knows 1 to 5; what is any other is no RAM to it.
+    return type_ if protocol not in MULTIBOOT or type_ <= 5 else MemoryType.RESERVED
+
+
+def rsdp(plan: GuestPlan, report: Report) -> None:
+    assert report["rsdp_ok"]
+    if plan.protocol in {"pvh", "linux32", "linux64"}:
+        assert (report["rsdp"], report["rsdp_searched"]) == (plan.boot_info.rsdp, False)
+    elif plan.protocol == "multiboot2":  # a copy, in its information
+        assert not report["rsdp_searched"]
+        facts = report["facts"]
+        assert (facts["rsdp_old"], facts["rsdp_new"]) == (20, 36)
+    else:
+        assert report["rsdp_searched"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Modules of sizes at the ends of words and pages."""
+    made = []
+    for number, size in enumerate((1, 4095, 4096, 4097, 3, 70000)):
+        path = tmp_path / f"module-{number}"
+        path.write_bytes(random.Random(number).randbytes(size))
+        made.append((path, "" if number % 2 else f"module {number}, a line"))
+    return made
+
+
+@BY_TABLE
+def test_a_microkernel_agrees_with_the_plan(build, protocol):
+    plan, report = microkernel.run(build, protocol, memory=MEMORY, cmdline="a 'b c' -- d=é")
+    agrees(plan, report)
+
+
+@BY_TABLE
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_needed_but_what_the_document_promises(build, protocol, seed, files):
+    plan = microkernel.plan(build, protocol, memory=MEMORY, modules=files[:3], cmdline="poison")
+    changed = poisoned(plan, protocol, seed, window=build in BZIMAGES)
+    report = microkernel.start(changed)
+    agrees(changed, report)
+
+
+@BY_TABLE
+def test_modules(build, protocol, files):
+    plan, report = microkernel.run(build, protocol, memory=MEMORY, modules=files)
+    agrees(plan, report)
+
+
+@BY_TABLE
+def test_neither_a_module_nor_a_command_line(build, protocol):
+    plan, report = microkernel.run(build, protocol, memory=MEMORY)
+    agrees(plan, report)
+    assert report["modules"] == []
+    assert report.cmdline == b""
+
+
+@BY_TABLE
+def test_the_longest_command_line(build, protocol):
+    line = bytes(range(1, 256)) * 8
+    line += bytes([33]) * (2047 - len(line))
+    plan, report = microkernel.run(build, protocol, memory=MEMORY, cmdline=line)
+    agrees(plan, report)
+    assert len(report.cmdline) == 2047
+
+
+@BY_TABLE
+@pytest.mark.parametrize("memory", [5 * GIB, 2 * GIB + 768 * MIB - MIB, 33 * MIB])
+def test_memory_sizes(build, protocol, memory, files):
+    plan, report = microkernel.run(build, protocol, memory=memory, modules=files[:1])
+    agrees(plan, report)
+    ram = sum(end - start for start, end, type_ in report["memory_map"] if type_ == 1)
+    assert memory - MIB < ram <= memory
+
+
+def wrong(change):
+    return pytest.param(change, id=change.__name__.strip("_"))
+
+
+def _interrupts_on(cpu):
+    return cpu.with_register("rflags", cpu.rflags | 0x200)
+
+
+def _another_magic(cpu):
+    return cpu.with_register("rax", cpu.rax ^ 1)
+
+
+def _paging_bits(cpu):
+    return cpu.with_register("cr4", cpu.cr4 | 0x10)
+
+
+def _not_zero(cpu):
+    return cpu.with_register("rbp", 1)
+
+
+def _no_descriptors(cpu):
+    return cpu.with_register("gdtr", cpu.gdtr.base + 8)
+
+
+BREACHES = [
+    ("pvh32", "pvh", _interrupts_on, ["rflags-if"]),
+    ("pvh64", "pvh", _interrupts_on, ["rflags-if"]),
+    ("pvh32", "pvh", _paging_bits, ["cr4"]),
+    ("linux32", "linux32", _interrupts_on, ["rflags-if"]),
+    ("linux32", "linux32", _not_zero, ["ebp"]),
+    ("linux32", "linux32", _no_descriptors, ["gdt"]),
+    ("linux64", "linux32", _no_descriptors, ["gdt"]),
+    ("linux64", "linux64", _interrupts_on, ["rflags-if"]),
+    ("linux64", "linux64", _no_descriptors, ["gdt"]),
+    ("linux16", "linux16", _interrupts_on, ["rflags-if"]),
+    ("multiboot1-elf32", "multiboot1", _interrupts_on, ["rflags-if"]),
+    ("multiboot1-elf64", "multiboot1", _another_magic, ["eax"]),
+    ("multiboot2-elf32", "multiboot2", _another_magic, ["eax"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("build", "protocol", "change", "checks"),
+    [
+        pytest.param(*row, id=f"{row[0]}-{row[1]}{row[2].__name__}")
+        for row in BREACHES
+        if row[:2] in DOORS
+    ],
+)
+def test_a_broken_promise_is_named(build, protocol, change, checks):
+    """The other half of every check: it can fail."""
+    plan = microkernel.plan(build, protocol, memory=MEMORY)
+    report = microkernel.start(replace(plan, cpu=change(plan.cpu)))
+    assert (report.status, report.checks) == (1, checks)
