@@ -58,6 +58,15 @@ def build() -> None:
     )
 
 
+def symbol(build: str, name: str) -> int:
+    """The address of a symbol of an ELF build."""
+    listing = subprocess.run(
+        ["nm", FOLDER / build], check=True, capture_output=True, text=True
+    ).stdout
+    found = {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines()}
+    return found[name]
+
+
 @dataclass(frozen=True)
 class Report:
     """What a microkernel said, and the status that it left with."""
