@@ -87,3 +87,12 @@ def images() -> Images:
 def nightly() -> bool:
     """Whether this run has the long budget: 200 boots instead of 20, and so on."""
     return settings.get_current_profile_name() == "nightly"
+
+
+@pytest.fixture(scope="session")
+def microkernels() -> Path:
+    """The folder of the project's own guests, which are built from ``stub/microkernel``."""
+    import microkernel
+
+    microkernel.build()
+    return microkernel.FOLDER

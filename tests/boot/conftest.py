@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import microkernel
 from boot.reporter import archive
 
 BUSYBOX_I386 = Path(__file__).resolve().parents[2] / "build" / "busybox-i386"
@@ -36,9 +35,3 @@ def initrds(tmp_path_factory) -> Initrds:
     (folder / "amd64.gz").write_bytes(archive(PAYLOAD).gzip())
     (folder / "i386.gz").write_bytes(archive(PAYLOAD, BUSYBOX_I386).gzip())
     return Initrds(folder / "amd64.gz", folder / "i386.gz", PAYLOAD)
-
-
-@pytest.fixture(scope="session")
-def microkernels() -> None:
-    """The project's own guests are built from ``stub/microkernel``."""
-    microkernel.build()
