@@ -50,6 +50,7 @@ def test_an_elf32_is_entered_at_e_entry_and_stays():
     [
         (bzimage(version=0x201), "protocol version: 2.01, 2.02 needed"),
         (bzimage(loadflags=0x80), "loadflags: 0x80, LOADED_HIGH (0x1) needed"),
+        (bzimage(code32_start=0), "code32_start: 0x0, the address of a 32-bit entry needed"),
         (parse(vmlinux()), "ELF machine: 62 (x86-64), 3 (i386) needed: no other ELF has a 32-bit"),
         (bzimage(pref_address=(1 << 32) - 0x200000), "an end at or below 0x100000000 needed"),
         (bzimage(init_size=0xFFFFFFFF), "memory up to 0x100ffffff, an end at or below 0x1000000"),

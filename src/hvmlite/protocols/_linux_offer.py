@@ -65,6 +65,10 @@ def offers32(image: Image) -> Offer | Refusal:
     found = load(kernel, header, layout.FOUR_GIB)
     # Before 2.02 the command line is handed over in the real-mode segment only.
     reasons = [*_too_old(header, Version.V2_02), *_loaded_low(header)]
+    if not header.code32_start:
+        # iPXE: a kernel for real mode, with something behind it that is no code at its beginning.
+        needed = "the address of a 32-bit entry needed: it has only a 16-bit one"
+        reasons.append(Reason("code32_start", "0x0", needed))
     return bzimage(LINUX32, kernel, header, found, reasons)
 
 
@@ -134,7 +138,7 @@ def bzimage(
         reasons.append(found)
     if reasons or isinstance(found, Reason):
         return Refusal(name, tuple(reasons))
-    facts = [("window", f"{found.at:#x}-{found.end:#x}, which is unpacked into")]
+    facts = [("set aside", f"{found.at:#x}-{found.end:#x}")]
     if found.relocation and found.relocation.least < found.relocation.align:
         facts.append(("least alignment", f"{found.relocation.least:#x}"))
     limit = CMDLINE_SIZE_DEFAULT
