@@ -159,6 +159,7 @@ def setup() -> tuple[PortWrite | MemoryWrite, ...]:
     PCI interrupts routed to the 8259s as well (IRQ 10 and 11, level-triggered, like the SCI). The
     local APIC lets the 8259s through (virtual wire mode, MultiProcessor Specification 1.4,
     3.6.2.2): a guest that does not use it, as Linux with acpi=off, would see no interrupt at all.
+    The 8259s have the vectors that a BIOS gives them, and let nothing through.
     """
     return (
         *config(*_LPC, 0x40, _PM_BASE & 0xFF | 1),
@@ -168,6 +169,9 @@ def setup() -> tuple[PortWrite | MemoryWrite, ...]:
         *config(*_MCH, 0x63, _ECAM >> 24),
         *config(*_MCH, 0x60, 1),  # PCIEXBAR: 256 MiB, enabled
         *(w for n in range(4) for w in config(*_LPC, 0x68 + n, 10 + n // 2)),  # PIRQE-PIRQH
+        # ICW1-4 of both 8259s: IRQ 0-7 are vectors 08-0F, IRQ 8-15 are 70-77, as in every PC.
+        *(PortWrite(0x20 + (n > 0), value) for n, value in enumerate((0x11, 0x08, 0x04, 0x01))),
+        *(PortWrite(0xA0 + (n > 0), value) for n, value in enumerate((0x11, 0x70, 0x02, 0x01))),
         PortWrite(0x4D1, 0x0E),  # ELCR2: IRQ 9, 10, 11
         PortWrite(0x21, 0xFF),  # no 8259 interrupt before the guest wants it: the 8254 ticks
         PortWrite(0xA1, 0xFF),
