@@ -6,6 +6,7 @@
 #define BDA_COM1	0x00
 #define BDA_EQUIPMENT	0x10
 #define BDA_BASE_KIB	0x13
+#define BDA_TICKS	0x6c
 
 /* FLAGS as INT pushed them, once BP is pushed and holds SP. */
 #define FLAGS		6

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* INT 1Ah: the time, from the battery-backed clock; nobody counts timer ticks here. */
+/* INT 08h, 1Ah: ticks of the timer, and the time, which the battery-backed clock keeps. */
 #include "bios.h"
 
 #define SECONDS		0x00
@@ -13,12 +13,36 @@
 #define UPDATING	0x80		/* of STATUS_A: the clock is about to change */
 
 #define PIT_HZ		1193182		/* a tick is 65536 of its periods */
+#define DAY_TICKS	0x1800b0	/* in 24 hours */
 
 	.code16
 	.text
-	.globl	int1a
+	.globl	int8, int1a
+
+/* IRQ 0: one more tick at 40:6C, where ticks since midnight are counted. INT 1Ch may be a guest's. */
+int8:
+	pushal
+	push	%ds
+	pushw	$BDA
+	pop	%ds
+	movl	BDA_TICKS, %eax
+	testl	%eax, %eax
+	jnz	1f
+	call	since_midnight		/* nobody has counted yet */
+1:	incl	%eax
+	cmpl	$DAY_TICKS, %eax
+	jb	2f
+	xorl	%eax, %eax
+2:	movl	%eax, BDA_TICKS
+	int	$0x1c
+	mov	$0x20, %al
+	out	%al, $0x20
+	pop	%ds
+	popal
+	iret
 
 int1a:
+	call	wake
 	cmp	$0x00, %ah
 	je	ticks
 	cmp	$0x02, %ah
@@ -27,9 +51,25 @@ int1a:
 	je	date
 	jmp	unsupported
 
-/* 00h, CX:DX: ticks since midnight, of which there are about 18.2 in a second; AL: no new day. */
+/*
+ * 00h, CX:DX: ticks since midnight, of which there are about 18.2 in a second; AL: no new day. By
+ * the clock and not by 40:6C: it goes on where interrupts are off.
+ */
 ticks:
 	pushl	%eax
+	call	since_midnight
+	jc	1f
+	mov	%ax, %dx
+	shrl	$16, %eax
+	mov	%ax, %cx
+	popl	%eax
+	xor	%al, %al
+	jmp	done
+1:	popl	%eax
+	jmp	unsupported
+
+/* EAX: ticks since midnight by the clock; CF, and EAX is 0, if there is none. */
+since_midnight:
 	pushl	%ebx
 	pushl	%ecx
 	pushl	%edx
@@ -48,20 +88,14 @@ ticks:
 	movl	$PIT_HZ, %ebx
 	mull	%ebx
 	shrdl	$16, %edx, %eax
-	push	%bp
-	mov	%sp, %bp		/* BP, EDX, ECX, EBX, EAX */
-	mov	%ax, 2(%bp)
-	shrl	$16, %eax
-	mov	%ax, 6(%bp)
-	movb	$0, 14(%bp)
-	pop	%bp
 	clc
-1:	popl	%edx
+	jmp	2f
+1:	xorl	%eax, %eax
+	stc
+2:	popl	%edx
 	popl	%ecx
 	popl	%ebx
-	popl	%eax
-	jc	unsupported
-	jmp	done
+	ret
 
 /* 02h, CH CL DH: hours, minutes, seconds in BCD; DL: no daylight saving time. */
 time:

@@ -16,6 +16,7 @@
 	.globl	int10, int16
 
 int10:
+	call	wake
 	cmp	$0x0e, %ah
 	je	teletype
 	cmp	$0x03, %ah
@@ -42,6 +43,7 @@ mode:
 	iret
 
 int16:
+	call	wake
 	cmp	$0x00, %ah
 	je	take
 	cmp	$0x10, %ah

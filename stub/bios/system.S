@@ -29,10 +29,12 @@ int12:
 
 /* Drives: whatever it is, it is an invalid request. */
 int13:
+	call	wake
 	mov	$0x01, %ah
 	jmp	failed
 
 int15:
+	call	wake
 	cmp	$0xe820, %ax
 	je	memory_map
 	cmp	$0xe801, %ax

@@ -9,10 +9,11 @@ import datetime
 
 import pytest
 
-from boot.real_mode import BUFFER, PATTERN, ZF, Call, RealModeGuest, ask, plan
+from boot.real_mode import BUFFER, PATTERN, ZF, Call, RealModeGuest, ask, assemble, plan
 from hvmlite.engines import qemu
 from hvmlite.guest import bios
 from hvmlite.guest.memory import PlanMemory
+from hvmlite.model import RunOptions
 
 pytestmark = pytest.mark.boot
 MIB, GIB = 1 << 20, 1 << 30
@@ -195,3 +196,56 @@ def test_the_clock_is_the_hosts(tmp_path):
     since_midnight = (said - said.replace(hour=0, minute=0, second=0)).seconds
     behind = (count * 65536 / 1193182 + 0.1 - since_midnight) % 86400
     assert behind <= (after - said).total_seconds() + 1
+
+
+def test_the_timer_ticks_once_a_service_was_asked_for(tmp_path):
+    """40:6C counts from the clock's time on, 18.2 times a second, and calls INT 1Ch each time."""
+    code = assemble(tmp_path, TICKS)
+    before = datetime.datetime.now(datetime.UTC)
+    with qemu.start(plan(code, qemu.machine(64 * MIB, 1)), RunOptions("tcg")) as session:
+        assert session.wait(60).status == 0
+        said = b"".join(chunk.data for chunk in session.console.chunks)
+    assert said[:1] == b"A"  # INT 10h
+    hooked, first, last = (int.from_bytes(said[n : n + 4], "little") for n in (1, 5, 9))
+    assert last - first == hooked >= 20
+    since_midnight = (before - before.replace(hour=0, minute=0, second=0)).total_seconds()
+    assert (first * 65536 / 1193182 - since_midnight + 1) % 86400 <= 60
+
+
+TICKS = r"""
+	.code16
+	xor	%ax, %ax
+	mov	%ax, %es
+	movw	$hook, %es:4 * 0x1c
+	mov	%cs, %es:4 * 0x1c + 2
+	mov	$0x0e41, %ax
+	int	$0x10
+	sti
+	hlt
+	cli
+	mov	%es:0x46c, %eax
+	mov	%eax, first
+	movl	$0, hooked
+	sti
+1:	hlt
+	cmpl	$20, hooked
+	jb	1b
+	cli
+	mov	%es:0x46c, %eax
+	mov	%eax, last
+	mov	$hooked, %si
+	mov	$12, %cx
+2:	lodsb
+	mov	$0x3f8, %dx
+	out	%al, %dx
+	loop	2b
+	mov	$0xf4, %dx
+	xor	%ax, %ax
+	out	%al, %dx
+3:	jmp	3b
+hook:	incl	%cs:hooked
+	iret
+hooked:	.long	0
+first:	.long	0
+last:	.long	0
+"""

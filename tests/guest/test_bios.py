@@ -63,7 +63,7 @@ def symbols(tmp_path_factory):
 def test_each_vector_leads_to_its_handler(symbols):
     memory = PlanMemory(plan())
     wanted = dict.fromkeys(range(256), "nothing")
-    wanted |= dict.fromkeys(range(0x08, 0x10), "irq_low")
+    wanted |= {0x08: "int8"} | dict.fromkeys(range(0x09, 0x10), "irq_low")
     wanted |= dict.fromkeys(range(0x70, 0x78), "irq_high")
     wanted |= {vector: f"int{vector:x}" for vector in (0x10, 0x11, 0x12, 0x13, 0x15, 0x16, 0x1A)}
     for vector, name in wanted.items():
