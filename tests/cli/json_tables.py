@@ -17,7 +17,7 @@ _TYPES = {
     "any": lambda v: True,
 }
 _STAR = ("cs", "ds", "es", "fs", "gs", "ss", "tr", "ldtr")
-_INNER = ("segments", "notes", "facts", "warnings")
+_INNER = ("segments", "notes", "parts", "facts", "warnings")
 
 
 def tables(page: Path = PAGE) -> dict[str, dict[str, str]]:

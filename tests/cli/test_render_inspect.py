@@ -22,8 +22,13 @@ def broken():
 
 
 INNER = values.image()
+PARTS = (
+    values.m.Part(".linux", 0x400, memoryview(b"x" * 2048)),
+    values.m.Part(EVIL, 0x800, memoryview(b""), 1),
+)
 IMAGES = {
     "elf": values.image(),
+    "uki": values.image(format="uki", parts=PARTS),
     "bzimage": values.bzimage(lambda: INNER),
     "broken": values.bzimage(broken),
 }
@@ -52,12 +57,14 @@ def test_no_line_can_hurt_a_terminal(name, style):
 def test_the_document_says_what_was_found():
     found = document("bzimage")
     assert found["sha256"] == hashlib.sha256(bytes(INNER.data)).hexdigest()
-    assert [offer["protocol"] for offer in found["offers"]] == ["pvh", "linux32"]
+    assert [offer["protocol"] for offer in found["offers"]] == ["pvh", "linux32", "bios"]
+    assert [offer["firmware"] for offer in found["offers"]] == ["", "", "seabios"]
     assert found["offers"][0]["relocation"] == {
         "align": 0x200000, "lowest": 1 << 20, "highest": 0xFFFFFFFF
     }  # fmt: skip
     (refusal,) = found["refusals"]
     assert refusal["reasons"][0]["needed"] == "XLF_KERNEL_64 needed"
+    assert refusal["facts"][1] == {"name": "entry", "value": "0x100"}
     notes = found["payload"]["image"]["notes"]
     assert [note["value"] for note in notes[:2]] == [0x1000370, [1, 2, 1 << 63]]
     assert notes[3]["value"] is None
@@ -79,6 +86,19 @@ def test_people_see_ways_in_and_closed_ones():
         "           may be moved within 0x00100000-0xffffffff, by multiples of 2 MiB"
     )
     assert lines[closed + 1] == "  linux64  xloadflags: bit 0 clear, XLF_KERNEL_64 needed"
+    assert "  bios     started by the machine's firmware, seabios" in lines
+    (fact,) = [line for line in lines[closed:] if line.endswith("0x100")]
+    assert fact.startswith(" " * 13 + "entry ")
+
+
+def test_parts_are_shown():
+    assert document("uki")["parts"][0] == {
+        "name": ".linux", "profile": None, "offset": 0x400, "size": 2048
+    }  # fmt: skip
+    lines = list(report("uki").lines(Style()))
+    at = lines.index("parts")
+    assert lines[at + 1].split() == [".linux", "2", "KiB"]
+    assert "profile 1" in lines[at + 2]
 
 
 def test_no_way_in_is_said():

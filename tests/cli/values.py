@@ -80,10 +80,11 @@ def bzimage(unpack) -> m.Image:
 def answers(inner: m.Image) -> tuple[m.Offer | m.Refusal, ...]:
     return (
         m.Offer("pvh", 0x1000370, inner, True, 51 << 20, m.Relocation(0x200000, 1 << 20, 2**32 - 1),
-                2047, (("start info", EVIL),)),
+                2047, facts=(("start info", EVIL),)),
         m.Offer("linux32", 0x100000, inner, False, 5, facts=()),
+        m.Offer("bios", 0x7C00, inner, False, 0x7E00, firmware="seabios"),
         m.Refusal("linux64", (m.Reason("xloadflags", "bit 0 clear", "XLF_KERNEL_64 needed", EVIL),
-                              m.Reason(EVIL, EVIL, EVIL))),
+                              m.Reason(EVIL, EVIL, EVIL)), ((EVIL, EVIL), ("entry", "0x100"))),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout, segments
-from hvmlite.model import CpuState, DescriptorTable, Fixup, Kind, Piece, Ref
+from hvmlite.model import CpuState, DescriptorTable, Dropped, Fixup, Kind, Piece, Ref
 from hvmlite.spec.x86 import CR0, RFLAGS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "flat_cpu",
     "module_name",
     "module_piece",
+    "not_carried",
     "pointer",
 ]
 
@@ -125,3 +126,16 @@ def module_piece(number: int, module: Module, window: Window = layout.MODULES) -
 def pointer(layout_: type[Struct], field: str, piece: str, start: int = 0) -> Fixup:
     """Return the fixup that writes a piece's address into `field` of the structure at `start`."""
     return Fixup(start + layout_.FIELDS[field].offset, layout_.FIELDS[field].size, Ref(piece))
+
+
+def not_carried(info: BootInfo, reason: str) -> tuple[Dropped, ...]:
+    """Return all that was asked for, as dropped: for protocols that carry nothing."""
+    asked = {
+        "cmdline": info.cmdline,
+        "modules": info.modules,
+        "origin": info.origin,
+        "framebuffer": info.framebuffer,
+        "setup_data": info.setup_data,
+        "hardware_subarch": info.hardware_subarch,
+    }
+    return tuple(Dropped(field, reason) for field, value in asked.items() if value)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from hvmlite.errors import FormatError
 from hvmlite.model import Image, LoadSegment, Note, Offer, Reason, Refusal, Relocation
 from hvmlite.protocols import _linux
+from hvmlite.protocols._inside import unwrap
 from hvmlite.spec.elf import EM_386, EM_X86_64, MACHINE_NAMES
 from hvmlite.spec.xen import ELFNOTE_NAME, ElfNote
 
@@ -31,15 +32,16 @@ def offers(image: Image) -> Offer | Refusal:
 
     :param image: what :mod:`hvmlite.images` made of the file; a payload is unpacked
     """
-    kernel, nested = image, False
-    if not image.segments and image.payload is not None:
-        nested = True
-        try:
-            kernel = image.payload.image
-        except FormatError as error:
-            what = f"payload ({image.payload.compression})"
-            reason = Reason(what, str(error), "a kernel that can be unpacked needed", error.hint)
-            return Refusal(NAME, (reason,))
+    packed, kernel = image, image
+    try:
+        packed = kernel = unwrap(image)
+        if not kernel.segments and kernel.payload is not None:
+            kernel = kernel.payload.image
+    except FormatError as error:
+        what = f"payload ({packed.payload.compression})" if packed.payload else "payload"
+        reason = Reason(what, str(error), "a kernel that can be unpacked needed", error.hint)
+        return Refusal(NAME, (reason,))
+    nested = kernel is not image
     if kernel.format != "elf":
         needed = "an ELF, or a bzImage that says where its ELF is, needed"
         return Refusal(NAME, (Reason("image format", kernel.format, needed),))
@@ -58,9 +60,9 @@ def offers(image: Image) -> Offer | Refusal:
         entry=entry,
         image=kernel,
         nested=nested,
-        needs=max(*(s.end for s in segments), _linux.needs(image.header)),
+        needs=max(*(s.end for s in segments), _linux.needs(packed.header)),
         relocation=relocation,
-        cmdline_limit=_linux.cmdline_limit(image.header) if linux else None,
+        cmdline_limit=_linux.cmdline_limit(packed.header) if linux else None,
         facts=facts,
     )
 

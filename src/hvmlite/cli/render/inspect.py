@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hvmlite.cli._answer import Document
     from hvmlite.cli._style import Style
-    from hvmlite.model import Image, Note
+    from hvmlite.model import Image, Note, Part
 
 __all__ = ["Report"]
 
@@ -88,6 +88,9 @@ class Report:
                 yield from table(_facts(self.inner))
             else:
                 yield f"{style.paint('payload', 'bold', 'red')}: {escape(self.trouble)}"
+        if self.image.parts:
+            yield from ("", style.paint("parts", "bold"))
+            yield from table([_part_row(part) for part in self.image.parts], "<<>")
         for title, holder in (("notes", self.image), ("notes in the payload", self.inner)):
             if holder is not None and holder.notes:
                 yield from ("", style.paint(title, "bold"))
@@ -119,6 +122,8 @@ class Report:
                 yield f"  {' ' * width if number else name}  {escape(str(reason))}"
                 if reason.hint:
                     yield f"  {' ' * width}    {style.paint(escape(reason.hint), 'dim')}"
+            for line in table([(escape(n), escape(v)) for n, v in refusal.facts], indent=width + 6):
+                yield style.paint(line, "dim")
 
 
 def _image(image: Image) -> Document:
@@ -138,8 +143,18 @@ def _image(image: Image) -> Document:
             for segment in image.segments
         ],
         "notes": [_note(note) for note in image.notes],
+        "parts": [_part(part) for part in image.parts],
         "facts": pairs(image.facts),
         "warnings": [escape(warning) for warning in image.warnings],
+    }
+
+
+def _part(part: Part) -> Document:
+    return {
+        "name": escape(part.name),
+        "profile": part.profile,
+        "offset": part.offset,
+        "size": len(part.data),
     }
 
 
@@ -168,6 +183,7 @@ def _offer(offer: Offer) -> Document:
         "cmdline_limit": offer.cmdline_limit,
         "relocation": move
         and {"align": move.align, "lowest": move.lowest, "highest": move.highest},
+        "firmware": offer.firmware,
         "facts": pairs(offer.facts),
     }
 
@@ -184,6 +200,7 @@ def _refusal(refusal: Refusal) -> Document:
             }
             for reason in refusal.reasons
         ],
+        "facts": pairs(refusal.facts),
     }
 
 
@@ -204,7 +221,10 @@ def _flags(flags: int) -> str:
 
 def _offer_lines(offer: Offer) -> Iterator[str]:
     inside = " in the payload" if offer.nested else ""
-    yield f"entry {address(offer.entry)}{inside}, needs {size(offer.needs)} of RAM"
+    if offer.firmware:
+        yield f"started by the machine's firmware, {offer.firmware}"
+    else:
+        yield f"entry {address(offer.entry)}{inside}, needs {size(offer.needs)} of RAM"
     if offer.cmdline_limit is not None:
         yield f"command line up to {offer.cmdline_limit} bytes"
     if offer.relocation is not None:
@@ -212,6 +232,11 @@ def _offer_lines(offer: Offer) -> Iterator[str]:
         span = f"{address(move.lowest)}-{address(move.highest)}"
         yield f"may be moved within {span}, by multiples of {size(move.align)}"
     yield from (f"{escape(name)}: {escape(value)}" for name, value in offer.facts)
+
+
+def _part_row(part: Part) -> tuple[str, str, str]:
+    profile = "" if part.profile is None else f"profile {part.profile}"
+    return escape(part.name), profile, size(len(part.data))
 
 
 def _note_row(note: Note) -> tuple[str, str, str]:

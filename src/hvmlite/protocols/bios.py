@@ -1,0 +1,122 @@
+"""The boot sector of a disk or CD-ROM, as a PC's BIOS enters it, in docs/protocols/bios.md.
+
+Documents: IBM PC/AT Technical Reference, "El Torito" 1.0. The BIOS is a machine's own: QEMU brings
+SeaBIOS, which finds, loads and enters the sector. Nothing of a BootInfo can be handed over.
+"""
+
+from __future__ import annotations
+
+from hvmlite.model import (
+    BootInfo,
+    CpuState,
+    DiskLayout,
+    Entry,
+    GuestMemory,
+    Image,
+    Machine,
+    Offer,
+    Reason,
+    Ref,
+    Refusal,
+)
+from hvmlite.protocols._pieces import not_carried
+from hvmlite.spec.linux import BOOT_FLAG, SECTOR
+
+__all__ = ["NAME", "carries", "decode", "encode", "offers"]
+
+NAME = "bios"
+carries: frozenset[str] = frozenset()
+"""Nothing: what is started reads its own configuration."""
+
+_FIRMWARE = "seabios"
+_ENTRY = 0x7C00
+_HARD_DISK, _CDROM = 0x80, 0xE0
+_SIGNATURE = BOOT_FLAG.to_bytes(2, "little")
+_INT13 = b"\xcd\x13"
+_CYLINDER = 16 * 63 * SECTOR
+"""Of the geometry that QEMU gives disks. SeaBIOS reads boot sectors by CHS address, of which a disk
+that is smaller has none."""
+
+
+def offers(image: Image) -> Offer | Refusal:
+    """Look for what a BIOS starts: boot code in the first sector, or a CD-ROM's boot entry.
+
+    A kernel with a boot sector of its own is a disk as well if that sector reads more of it. All
+    bzImages end their first sector with 55 AA, and all but a few only say there, if anything, that
+    they need a boot loader.
+    """
+    layout = image.disk
+    if layout is not None and layout.container != "raw":
+        return _offer(image, (("contents", f"not read: {layout.container}"),))
+    if layout is not None and layout.iso:
+        return _cdrom(image, layout)
+    sector = bytes(image.data[:SECTOR])
+    if sector[510:] != _SIGNATURE:
+        found = sector[510:].hex(" ") or f"only {len(sector)} bytes"
+        return _refusal("boot signature", found, "55 aa at offset 510 of the first sector needed")
+    if layout is None and _INT13 not in sector:
+        needed = "boot code that reads the rest of it needed"
+        return _refusal("boot sector", "no call of INT 13h", needed)
+    if layout is not None and not layout.boot_code:
+        needed = "boot code before the partition table needed"
+        return _refusal("boot sector", "zeros", needed)
+    if len(image.data) < _CYLINDER:
+        needed = f"at least {_CYLINDER:#x} needed: SeaBIOS cannot read a smaller hard disk"
+        hint = f"zeros at its end do no harm: truncate -s 1M {image.source}"
+        reason = Reason("disk size", f"{len(image.data):#x} bytes", needed, hint)
+        return Refusal(NAME, (reason,))
+    facts = [("drive", f"DL = {_HARD_DISK:#x}, the first hard disk")]
+    if layout is not None:
+        active = [str(p.number) for p in layout.partitions if p.active]
+        facts += [("active partition", " ".join(active))] if active else []
+    return _offer(image, tuple(facts))
+
+
+def _cdrom(image: Image, layout: DiskLayout) -> Offer | Refusal:
+    mine = [entry for entry in layout.boot_entries if entry.platform == NAME]
+    for entry in mine:
+        if entry.bootable:
+            what = f"{entry.sectors} sectors at {entry.start:#x}, emulation {entry.emulation}"
+            return _offer(image, (("El Torito entry", what),), entry.segment << 4)
+    found = f"{len(mine)} entries for a BIOS, none bootable" if mine else "no entry for a BIOS"
+    return _refusal("El Torito boot catalog", found, "a bootable one needed to start a CD-ROM")
+
+
+def _offer(image: Image, facts: tuple[tuple[str, str], ...], entry: int = _ENTRY) -> Offer:
+    return Offer(
+        protocol=NAME,
+        entry=entry,
+        image=image,
+        nested=False,
+        needs=entry + SECTOR,
+        firmware=_FIRMWARE,
+        facts=facts,
+    )
+
+
+def _refusal(what: str, found: str, needed: str) -> Refusal:
+    return Refusal(NAME, (Reason(what, found, needed),))
+
+
+def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> Entry:
+    """Say how the firmware enters the boot sector; it does so itself, nothing is laid out.
+
+    All that every BIOS promises is where the code is and DL, the drive. The rest is SeaBIOS's;
+    SP lies in a stack of its own.
+
+    :param rsdp: not used: the firmware has ACPI tables of its own
+    """
+    disk = offer.image.disk
+    cpu = CpuState(
+        rax=0xAA55,
+        rdx=_CDROM if disk is not None and disk.iso else _HARD_DISK,
+        rsp=0x6F04,
+        rip=offer.entry,
+        rflags=0x202,
+    )
+    return Entry(NAME, (), cpu, dropped=not_carried(info, "a BIOS hands over nothing but a drive"))
+
+
+def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
+    """Return an empty BootInfo: a boot sector is told nothing."""
+    return BootInfo()
