@@ -5,7 +5,7 @@ To add one, write a module of the type :class:`BootProtocol` and a line in :data
 
 from __future__ import annotations
 
-from hvmlite.protocols import bios, linux16, linux32, linux64, multiboot1, multiboot2, pvh
+from hvmlite.protocols import bios, efi, linux16, linux32, linux64, multiboot1, multiboot2, pvh
 from hvmlite.protocols._protocol import BootProtocol
 
 __all__ = ["PROTOCOLS", "BootProtocol"]
@@ -17,6 +17,7 @@ PROTOCOLS: tuple[BootProtocol, ...] = (
     multiboot2,  # tells more than its first version, the RSDP above all; a file may have both
     multiboot1,
     linux16,  # the oldest way, with the most between it and the kernel: setup code, and a BIOS
-    bios,  # for disks: their own boot loader decides
+    bios,  # for disks: their own boot loader decides; before efi, as SeaBIOS is there sooner
+    efi,
 )
 """In order of preference: the first that an image offers is taken unless the user names one."""
