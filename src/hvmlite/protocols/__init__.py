@@ -5,7 +5,17 @@ To add one, write a module of the type :class:`BootProtocol` and a line in :data
 
 from __future__ import annotations
 
-from hvmlite.protocols import bios, efi, linux16, linux32, linux64, multiboot1, multiboot2, pvh
+from hvmlite.protocols import (
+    bios,
+    efi,
+    linux16,
+    linux32,
+    linux64,
+    multiboot1,
+    multiboot2,
+    pvh,
+    xen_pv,
+)
 from hvmlite.protocols._protocol import BootProtocol
 
 __all__ = ["PROTOCOLS", "BootProtocol"]
@@ -19,5 +29,6 @@ PROTOCOLS: tuple[BootProtocol, ...] = (
     linux16,  # the oldest way, with the most between it and the kernel: setup code, and a BIOS
     bios,  # for disks: their own boot loader decides; before efi, as SeaBIOS is there sooner
     efi,
+    xen_pv,  # never an offer, only what Xen would say
 )
 """In order of preference: the first that an image offers is taken unless the user names one."""
