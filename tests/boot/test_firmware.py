@@ -1,0 +1,90 @@
+"""Disks and CD-ROMs that nobody here wrote, started by a PC's firmware with the usual commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import pytest
+
+import hvmlite
+from hvmlite import cli
+from hvmlite.errors import RequestError
+from hvmlite.model import Ending
+
+pytestmark = pytest.mark.boot
+FIRMWARES = {"seabios": "bios", "ovmf": "efi"}
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("firmware", "platform"), [("seabios", "pc"), ("ovmf", "efi")])
+def test_a_grub_rescue_iso(images, firmware, platform):
+    iso = images["grub-rescue"] / "rescue.iso"
+    with hvmlite.run(iso, firmware=firmware) as guest:
+        assert guest.protocol == FIRMWARES[firmware]
+        guest.expect(f"grub-rescue: GRUB started on {platform}", 120)
+        assert guest.wait(60).kind is Ending.SHUTDOWN
+
+
+@pytest.mark.parametrize("firmware", FIRMWARES)
+def test_the_debian_installer_iso(images, firmware):
+    iso = images["debian-netboot"] / "netboot.iso"
+    before = digest(iso)
+    with hvmlite.run(iso, firmware=firmware, memory=1 << 30) as guest:
+        guest.expect(r"Linux version 6\.1", 240)
+        found = guest.expect(r"(DMI|efi): [^\r\n]*", 120)[0]
+    assert found.startswith(b"efi: EFI v" if firmware == "ovmf" else b"DMI: QEMU"), found
+    assert digest(iso) == before
+
+
+@pytest.mark.parametrize("file", ["memtest86+x64.iso", "memtest86+ia32.iso"])
+def test_memtest86_by_a_bios(images, file):
+    with hvmlite.run(images["memtest86+"] / file, firmware="seabios") as guest:
+        guest.expect(r"Memtest86\+ v6", 120)
+
+
+def test_a_kernel_that_is_a_boot_sector_too(images):
+    """memtest86+ reads the rest of itself from the disk that it was started from."""
+    path = images["memtest86+"] / "memtest86+x64.bin"
+    with hvmlite.run(path, protocol="bios") as guest:
+        assert guest.plan.machine.firmware == "seabios"
+        guest.expect("Booting from Hard Disk", 60)
+
+
+def test_ipxe_by_a_bios(images):
+    with hvmlite.run(images["ipxe"] / "ipxe.iso", firmware="seabios") as guest:
+        guest.expect("iPXE initialising devices", 120)
+
+
+def test_an_iso_needs_no_option_at_all(images, capsys):
+    iso = images["grub-rescue"] / "rescue.iso"
+    assert cli.main(["run", str(iso), "--json", "-a", "quiet", "--timeout", "120"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["protocol"], document["outcome"]["kind"]) == ("bios", "shutdown")
+    assert [each["field"] for each in document["dropped"]] == ["cmdline"]
+
+
+def test_what_a_plan_says_of_it(images, capsys):
+    iso = images["grub-rescue"] / "rescue.iso"
+    assert cli.main(["plan", str(iso), "--firmware", "ovmf"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"by efi on q35", text)
+    assert re.search(r"^ovmf runs first", text, re.MULTILINE)
+    assert re.search(r"rescue\.iso +raw +CD-ROM, read-only$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("firmware", FIRMWARES)
+def test_firmware_cannot_start_a_plain_kernel(kernels, firmware):
+    with pytest.raises(RequestError, match="offers no way in") as caught:
+        hvmlite.plan(kernels["6.12-cloud"], firmware=firmware)
+    assert caught.value.hint is not None
+
+
+def test_firmware_and_another_protocol_contradict_each_other(images):
+    iso = images["grub-rescue"] / "rescue.iso"
+    with pytest.raises(RequestError, match="firmware seabios: found together with protocol efi"):
+        hvmlite.plan(iso, firmware="seabios", protocol="efi")
