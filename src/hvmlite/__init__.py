@@ -23,6 +23,7 @@ __all__ = [
     "open_image",
     "plan",
     "run",
+    "run_matrix",
 ]
 
 __version__ = "0.1.0"
@@ -30,9 +31,14 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` needs none of them
     from hvmlite.boot import Run, Timing, available_engines, offers, open_image, plan, run
+    from hvmlite.matrix import run_matrix
 
 
 def __getattr__(name: str) -> object:
+    if name == "run_matrix":
+        from hvmlite import matrix
+
+        return matrix.run_matrix
     if name in __all__:
         from hvmlite import boot
 
