@@ -10,11 +10,11 @@ import time
 from hvmlite.cli._progress import progress
 
 
-def seen_on_a_terminal(monkeypatch, seconds, **keywords):
+def seen_on_a_terminal(monkeypatch, seconds, what="preparing \x1b[2J", **keywords):
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as stream:
         monkeypatch.setattr("sys.stderr", stream)
-        with progress("preparing \x1b[2J", **keywords):
+        with progress(what, **keywords):
             time.sleep(seconds)
         stream.write("|")
         stream.flush()
@@ -29,6 +29,13 @@ def test_long_work_is_shown_and_wiped_away(monkeypatch):
     text = seen_on_a_terminal(monkeypatch, 1.2)
     line = r"\r\x1b\[Khvmlite: preparing \\x1b\[2J, [1-9] s"  # again each half second
     assert re.fullmatch(rf"({line})+\r\x1b\[K\|", text)
+
+
+def test_the_words_may_change_meanwhile(monkeypatch):
+    words = iter(["3 to go", "2 to go\n"])
+    text = seen_on_a_terminal(monkeypatch, 1.7, lambda: next(words, "done"))
+    shown = re.findall(r"hvmlite: (.*?), \d s", text)
+    assert shown[:2] == ["3 to go", r"2 to go\x0a"]
 
 
 def test_short_work_is_not(monkeypatch):

@@ -23,6 +23,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("run", "boot an image and show its console", "hvmlite.cli.run"),
     ("plan", "show everything that run would do, and do nothing", "hvmlite.cli.plan"),
     ("inspect", "what an image is, its ways in, and why not the others", "hvmlite.cli.inspect"),
+    ("matrix", "boot images by every way in, compare what the guests saw", "hvmlite.cli.matrix"),
     ("engines", "which engines can run here, and what others lack", "hvmlite.cli.engines"),
 )
 

@@ -16,6 +16,7 @@ __all__ = [
     "LINUX_CMDLINE",
     "add_guest_arguments",
     "add_limit_arguments",
+    "add_machine_arguments",
     "add_run_arguments",
     "default_cmdline",
     "guest_keywords",
@@ -53,7 +54,15 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMDLINE",
         help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, else empty)",
     )
-    _add_machine_arguments(guest)
+    add_machine_arguments(guest)
+    add(
+        "--disk",
+        metavar="FILE[,...]",
+        type=_words.disk,
+        action="append",
+        default=[],
+        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw|snapshot|cdrom (ro)",
+    )
     add(
         "--protocol",
         metavar="NAME",
@@ -66,7 +75,8 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
+def add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
+    """Add the size of the machine."""
     add = guest.add_argument
     add(
         "-m",
@@ -77,14 +87,6 @@ def _add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
         help="RAM, with K, M or G as powers of 1024, or in MiB (default: 512M)",
     )
     add("-c", "--cpus", metavar="N", type=_words.count, default=1, help="processors (default: 1)")
-    add(
-        "--disk",
-        metavar="FILE[,...]",
-        type=_words.disk,
-        action="append",
-        default=[],
-        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw|snapshot|cdrom (ro)",
-    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hvmlite.cli._output import escape, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["progress"]
 
@@ -19,13 +19,17 @@ _PATIENCE = 1.0  # seconds
 
 
 @contextlib.contextmanager
-def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
-    """Say what is being done, and for how long now, while the block runs."""
+def progress(what: str | Callable[[], str], *, quiet: bool = False) -> Iterator[None]:
+    """Say what is being done, and for how long now, while the block runs.
+
+    :param what: the words, or what gives those of the moment
+    """
     if quiet or not is_terminal(sys.stderr):
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(escape(what), done), daemon=True)
+    words = what if callable(what) else lambda: what
+    thread = threading.Thread(target=_show, args=(words, done), daemon=True)
     thread.start()
     try:
         yield
@@ -34,12 +38,13 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[None]:
         thread.join()
 
 
-def _show(what: str, done: threading.Event) -> None:
+def _show(words: Callable[[], str], done: threading.Event) -> None:
     start = time.monotonic()
     wait = _PATIENCE
     with contextlib.suppress(OSError):
         while not done.wait(wait):
             wait = 0.5
+            what = escape(words())
             sys.stderr.write(f"\r\x1b[Khvmlite: {what}, {time.monotonic() - start:.0f} s")
             sys.stderr.flush()
         if wait != _PATIENCE:

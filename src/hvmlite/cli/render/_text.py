@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hvmlite.cli._answer import Document
+    from hvmlite.model import Reason
 
-__all__ = ["address", "pairs", "size", "table", "text"]
+__all__ = ["address", "pairs", "reasons", "size", "table", "text"]
 
 
 def size(count: int) -> str:
@@ -41,6 +42,19 @@ def text(value: object) -> str:
 def pairs(facts: Iterable[tuple[str, str]]) -> list[Document]:
     """Return (name, value) pairs for JSON; a list, since the order means something."""
     return [{"name": escape(name), "value": escape(value)} for name, value in facts]
+
+
+def reasons(found: Iterable[Reason]) -> list[Document]:
+    """Return why something is refused, for JSON."""
+    return [
+        {
+            "what": escape(reason.what),
+            "found": escape(reason.found),
+            "needed": escape(reason.needed),
+            "hint": reason.hint and escape(reason.hint),
+        }
+        for reason in found
+    ]
 
 
 def table(rows: Iterable[Sequence[str]], align: str = "", indent: int = 2) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvmlite.cli._output import escape
-from hvmlite.cli.render._text import address, pairs, size, table, text
+from hvmlite.cli.render._text import address, pairs, reasons, size, table, text
 from hvmlite.errors import HvmliteError
 from hvmlite.model import Offer, Refusal
 
@@ -191,15 +191,7 @@ def _offer(offer: Offer) -> Document:
 def _refusal(refusal: Refusal) -> Document:
     return {
         "protocol": refusal.protocol,
-        "reasons": [
-            {
-                "what": escape(reason.what),
-                "found": escape(reason.found),
-                "needed": escape(reason.needed),
-                "hint": reason.hint and escape(reason.hint),
-            }
-            for reason in refusal.reasons
-        ],
+        "reasons": reasons(refusal.reasons),
         "facts": pairs(refusal.facts),
     }
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hvmlite.cli._answer import Document
     from hvmlite.model import Outcome
 
-__all__ = ["document", "line", "status"]
+__all__ = ["document", "end", "ended", "line", "status"]
 
 GUEST_FAILED = 5
 NO_VERDICT = 6
@@ -36,11 +36,7 @@ def document(run: Run, image: str, outcome: Outcome) -> Document:
         "image": escape(image),
         "protocol": run.protocol,
         "engine": run.engine,
-        "outcome": {
-            "kind": str(outcome.kind),
-            "status": outcome.status,
-            "detail": escape(outcome.detail),
-        },
+        "outcome": end(outcome),
         "timing": {
             "prepare_s": round(timing.prepare_s, 6),
             "guest_s": round(timing.guest_s, 6),
@@ -50,14 +46,26 @@ def document(run: Run, image: str, outcome: Outcome) -> Document:
     }
 
 
-def line(outcome: Outcome, timing: Timing) -> str:
-    """Return one line about the end."""
+def end(outcome: Outcome) -> Document:
+    """Return the end for ``--json``."""
+    return {
+        "kind": str(outcome.kind),
+        "status": outcome.status,
+        "detail": escape(outcome.detail),
+    }
+
+
+def ended(outcome: Outcome) -> str:
+    """Return the end in words."""
     text = _WORDS[outcome.kind]
     if outcome.status is not None:
         text += f" with status {outcome.status}"
-    if outcome.detail:
-        text += f" ({escape(outcome.detail)})"
-    return f"{text} after {timing.guest_s:.2f} s, prepared in {timing.prepare_s:.2f} s"
+    return text + (f" ({escape(outcome.detail)})" if outcome.detail else "")
+
+
+def line(outcome: Outcome, timing: Timing) -> str:
+    """Return one line about the end."""
+    return f"{ended(outcome)} after {timing.guest_s:.2f} s, prepared in {timing.prepare_s:.2f} s"
 
 
 def status(outcome: Outcome) -> int:
