@@ -18,7 +18,15 @@ OFF = m.Outcome(m.Ending.SHUTDOWN)
 def report(**changes) -> Report:
     iomem = [[0, 0, 0xFFF, TEXT]]
     nodes = [{"type": 9, "data": "0102"}]
-    return parse(line(cmdline=TEXT, iomem=iomem, setup_data=nodes, framebuffer=TEXT, **changes))
+    return parse(
+        line(
+            cmdline=TEXT,
+            iomem=iomem,
+            setup_data=nodes,
+            framebuffer={"name": TEXT, "stride": None},
+            **changes,
+        )
+    )
 
 
 def cell(verdict, **changes) -> Cell:

@@ -39,7 +39,7 @@ CHANGES = {
     "initrd files": {"files": {"/payload/a": OTHER_SUM}},
     "ACPI tables": {"acpi": {"DSDT": SUM, "APIC": OTHER_SUM}},
     "processors": {"cpus": 2},
-    "frame buffer": {"framebuffer": "1024x768"},
+    "frame buffer": {"framebuffer": {"virtual_size": "1024,768"}},
 }
 
 

@@ -51,6 +51,11 @@ def test_the_rsdp_is_the_zero_pages():
     assert parse(line(boot_params=zero_page(rsdp=0xE0000).hex())).rsdp == 0xE0000
 
 
+def test_a_frame_buffer_has_attributes():
+    found = parse(line(framebuffer={"name": "VESA VGA", "bits_per_pixel": None}))
+    assert found.framebuffer == (("bits_per_pixel", None), ("name", "VESA VGA"))
+
+
 def test_unknown_members_are_skipped():
     assert parse(line(news=[1, {"a": 2}])).release == "6.12.0"
 
@@ -125,6 +130,8 @@ def test_a_broken_line(name):
         ({"iomem": [[0, 1, 2]]}, "iomem[0] has 3 members, 4 needed"),
         ({"iomem": [[0, 2, 1, "x"]]}, "iomem[0] ends at 0x1, an end from its start 0x2 on needed"),
         ({"iomem": ["x"]}, "iomem[0] is a text, a list needed"),
+        ({"framebuffer": "x"}, "framebuffer is a text, an object needed"),
+        ({"framebuffer": {"name": 1}}, "name is a number, a text needed"),
         ({"files": []}, "files is a list, an object needed"),
         ({"files": {"/a": "ab"}}, "a member of files is no SHA-256 sum, 64 hex digits needed"),
         ({"acpi": {"\u0100": SUM}},

@@ -18,7 +18,7 @@ from hvmlite.matrix._ranges import Named, resources, settled
 from hvmlite.matrix.result import Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from hvmlite.matrix.report import Report
 
@@ -70,16 +70,16 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sum:
+class _Pair:
     name: str
-    digest: str
+    value: str | None
 
     def __str__(self) -> str:
-        return f"{self.name} {self.digest}"
+        return f"{self.name} {self.value}"
 
 
-def _sums(pairs: tuple[tuple[str, str], ...] | None) -> tuple[_Sum, ...] | None:
-    return None if pairs is None else tuple(_Sum(*pair) for pair in pairs)
+def _pairs(pairs: Iterable[tuple[str, str | None]] | None) -> tuple[_Pair, ...] | None:
+    return None if pairs is None else tuple(_Pair(*pair) for pair in pairs)
 
 
 def _memory_map(seen: Seen) -> tuple[Named, ...] | None:
@@ -97,11 +97,11 @@ FIELDS: tuple[Field, ...] = (
     Field("memory map", "memory_map", _memory_map),
     Field("memory resources", "memory_map", _iomem),
     Field("memory total", "memory_map", lambda seen: seen.report.memory_kib, slack=_RAM_SLACK),
-    Field("initrd files", "modules", lambda seen: _sums(seen.report.files)),
-    Field("ACPI tables", "rsdp", lambda seen: _sums(seen.report.acpi)),
+    Field("initrd files", "modules", lambda seen: _pairs(seen.report.files)),
+    Field("ACPI tables", "rsdp", lambda seen: _pairs(seen.report.acpi)),
     Field("RSDP", "rsdp", lambda seen: seen.report.rsdp, optional=True),
     Field("processors", "rsdp", lambda seen: seen.report.cpus),
-    Field("frame buffer", "framebuffer", lambda seen: seen.report.framebuffer),
+    Field("frame buffer", "framebuffer", lambda seen: _pairs(seen.report.framebuffer)),
 )
 """In the order in which they are shown."""
 

@@ -51,7 +51,8 @@ class Report:
 
     `boot_params` is the zero page as the kernel kept it, `setup_data` the list that hangs on it,
     `memory_kib` MemTotal. `files` are the SHA-256 sums of the files below /payload by their path,
-    `acpi` those of the ACPI tables by their name in sysfs.
+    `acpi` those of the ACPI tables by their name in sysfs. `framebuffer` is the first one in its
+    driver's words, by attribute.
     """
 
     release: str | None = None
@@ -65,7 +66,7 @@ class Report:
     files: tuple[tuple[str, str], ...] | None = None
     acpi: tuple[tuple[str, str], ...] | None = None
     efi: bool | None = None
-    framebuffer: str | None = None
+    framebuffer: tuple[tuple[str, str | None], ...] | None = None
     hypervisor: str | None = None
     uptime_ms: int | None = None
     memory_map: tuple[MemoryRange, ...] | None = None
@@ -156,7 +157,7 @@ def _report(members: dict[str, object]) -> Report:
         files=_optional(members, "files", _sums),
         acpi=_optional(members, "acpi", _sums),
         efi=_optional(members, "efi", _truth),
-        framebuffer=_optional(members, "framebuffer", _text),
+        framebuffer=_optional(members, "framebuffer", _attributes),
         hypervisor=_optional(members, "hypervisor", _text),
         uptime_ms=_optional(members, "uptime_ms", _number),
         memory_map=None if params is None else _memory_map(params, nodes or ()),
@@ -231,6 +232,14 @@ def _iomem(where: str, value: object) -> tuple[Resource, ...]:
             raise _wrong(f"{inside} ends at {last:#x}, an end from its start {start:#x} on needed")
         rows.append(Resource(depth, start, last + 1, _text(inside, row[3])))
     return tuple(rows)
+
+
+def _attributes(where: str, value: object) -> tuple[tuple[str, str | None], ...]:
+    if not isinstance(value, dict):
+        raise _wrong(f"{where} is {_type(value)}, an object needed")
+    return tuple(
+        (_text(f"a name in {where}", name), _optional(value, name, _text)) for name in sorted(value)
+    )
 
 
 def _sums(where: str, value: object) -> tuple[tuple[str, str], ...]:

@@ -221,7 +221,8 @@ def _report(report: Report) -> Document:
         "setup_data": report.setup_data
         and [{"type": node.type, "data": node.data.hex()} for node in report.setup_data],
         "efi": report.efi,
-        "framebuffer": _text(report.framebuffer),
+        "framebuffer": report.framebuffer
+        and [{"name": _text(name), "value": _text(value)} for name, value in report.framebuffer],
         "hypervisor": _text(report.hypervisor),
         "uptime_ms": report.uptime_ms,
     }
