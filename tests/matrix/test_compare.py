@@ -35,7 +35,7 @@ CHANGES = {
     "command line": {"cmdline": "console=ttyS0"},
     "memory map": {"boot_params": zero_page(MAP[:2]).hex()},
     "memory resources": {"iomem": resource_of([0, 0x900000, 0x9FFFFF, "Reserved"])},
-    "memory total": {"memory_kib": 8000 + 2049},
+    "memory total": {"memory_kib": 8000 + 8193},
     "initrd files": {"files": {"/payload/a": OTHER_SUM}},
     "ACPI tables": {"acpi": {"DSDT": SUM, "APIC": OTHER_SUM}},
     "processors": {"cpus": 2},
@@ -66,7 +66,7 @@ def test_every_field_has_a_change_above():
     [
         {"release": "6.1"}, {"uptime_ms": 1}, {"hypervisor": "xen"}, {"machine": "i686"},
         {"setup_data": [{"type": 9, "data": "0102"}]},
-        {"memory_kib": 8000 + 2048},
+        {"memory_kib": 8000 + 8192},
         {"iomem": resource_of([1, 0x600000, 0x6FFFFF, "Kernel code"])},
     ],
 )  # fmt: skip

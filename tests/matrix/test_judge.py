@@ -54,7 +54,7 @@ def row_of(guest, *rans):
 
 
 def linux(**changes):
-    return Ran(OFF, report=parse(line(**changes)))
+    return Ran(OFF, report=parse(line(**changes)), console=b"said")
 
 
 def test_the_first_that_passed_is_the_baseline():
@@ -66,6 +66,7 @@ def test_the_first_that_passed_is_the_baseline():
     assert found.baseline == Baseline("pvh", "engine1")
     assert [len(cell.differences) for cell in found.cells] == [0, 0, 1, 0, 0]
     assert found.cells[2].differences[0].field == "processors"
+    assert [cell.console for cell in found.cells[1:4]] == [b"", b"said", b""]
 
 
 def test_none_passed_none_is_compared():

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> Answer:
     from hvmlite.cli.render import matrix as view
     from hvmlite.matrix import run_matrix
 
-    now = "reading the images"
+    now = "booting by every way in"
 
     def tell(image: str, cell: Cell, left: int) -> None:
         nonlocal now

@@ -81,8 +81,10 @@ def row(
 
 def _compared(first: Cell, told: Ran, cell: Cell, ran: Ran) -> Cell:
     found = differences(_seen(first, told), _seen(cell, ran))
-    verdict = Verdict.DIFFERENT if found else cell.verdict
-    return replace(cell, verdict=verdict, differences=found)
+    if not found:
+        return cell
+    tail = ran.console[-TAIL:]
+    return replace(cell, verdict=Verdict.DIFFERENT, differences=found, console=tail)
 
 
 def _seen(cell: Cell, ran: Ran) -> Seen:

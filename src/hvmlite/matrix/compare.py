@@ -26,9 +26,10 @@ __all__ = ["FIELDS", "Field", "Seen", "differences"]
 
 _ABSENT = "not reported"
 _LONGEST = 2000  # characters of a value that is shown
-_RAM_SLACK = 2048
-"""KiB by which MemTotal may differ: what the kernel takes for itself before it counts depends on
-where it lies, by some pages."""
+_RAM_SLACK = 8 << 10
+"""KiB by which MemTotal may differ: it lacks what the kernel took for itself before it counted, and
+that depends on where it lies. Debian's kernels show up to 2 MiB. RAM that is really lost is missing
+in the map or in /proc/iomem, too."""
 
 
 @dataclass(frozen=True, slots=True)
