@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import hvmlite
@@ -9,6 +11,13 @@ from hvmlite.matrix._guest import kind
 from hvmlite.matrix.result import GuestKind
 from hvmlite.spec.elf import EM_386
 from makers import pvh
+
+
+def scanned(inside):
+    """A bzImage whose payload was found by a search for magic numbers."""
+    image = pvh.bzimage(inside)
+    return replace(image, payload=replace(image.payload, found="scan"))
+
 
 GUEST_OS = pvh.note(b"linux\0", 6)
 
@@ -29,6 +38,9 @@ def test_stock_kernels(kernels, name, expected):
         (pvh.kernel(pvh.note(b"Mini-OS\0", 6)), GuestKind.OTHER),
         (pvh.kernel(), GuestKind.OTHER),
         (pvh.bzimage(pvh.kernel(machine=EM_386)), GuestKind.LINUX_I386),
+        (replace(pvh.bzimage(pvh.kernel()), payload=None), GuestKind.OTHER),
+        (scanned(pvh.kernel()), GuestKind.LINUX_AMD64),
+        (scanned("broken"), GuestKind.OTHER),
         (pvh.bzimage("broken", xloadflags=1), GuestKind.LINUX_AMD64),
         (pvh.bzimage("broken", xloadflags=0), GuestKind.LINUX_I386),
         (pvh.bzimage("broken", version=0x20B, xloadflags=1), GuestKind.LINUX_I386),

@@ -20,7 +20,7 @@ __all__ = ["kind"]
 def kind(image: Image) -> GuestKind:
     # The kernel's own ELF file says its architecture; where it cannot be unpacked the header does.
     layers = list(_layers(image))
-    if not any(_is_linux(layer) for layer in layers):
+    if not any(map(_has_note, layers)) and not _is_bzimage(layers):
         return GuestKind.OTHER
     for layer in reversed(layers):
         if layer.machine is not None:
@@ -41,8 +41,17 @@ def _layers(image: Image) -> Iterator[Image]:
         yield image
 
 
-def _is_linux(image: Image) -> bool:
-    return isinstance(image.header, SetupHeader) or any(map(_of_linux, image.notes))
+def _has_note(image: Image) -> bool:
+    return any(map(_of_linux, image.notes))
+
+
+def _is_bzimage(layers: list[Image]) -> bool:
+    # Others use Linux's boot protocol, too (memtest86+, iPXE); they have no kernel inside.
+    for number, layer in enumerate(layers):
+        if isinstance(layer.header, SetupHeader) and layer.payload is not None:
+            unpacked = number + 1 < len(layers)
+            return unpacked or layer.payload.found == "header"
+    return False
 
 
 def _of_linux(note: Note) -> bool:
