@@ -58,8 +58,9 @@ def test_the_users_archives_come_first_and_are_aligned(tmp_path):
     assert {f"/{name}" for name in listed if name.startswith("payload/")} == set(_initrd.PAYLOAD)
 
 
-@pytest.mark.parametrize("name", ["missing", "."])
+@pytest.mark.parametrize("name", ["missing", ".", "fifo", "a\0b"])
 def test_an_initrd_that_cannot_be_read(tmp_path, name):
+    os.mkfifo(tmp_path / "fifo")
     with pytest.raises(RequestError) as caught:
         _initrd.make([tmp_path / name], b"")
     assert caught.value.field == "initrd"

@@ -55,14 +55,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, else empty)",
     )
     add_machine_arguments(guest)
-    add(
-        "--disk",
-        metavar="FILE[,...]",
-        type=_words.disk,
-        action="append",
-        default=[],
-        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw|snapshot|cdrom (ro)",
-    )
+    _add_disk_argument(guest)
     add(
         "--protocol",
         metavar="NAME",
@@ -87,6 +80,18 @@ def add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
         help="RAM, with K, M or G as powers of 1024, or in MiB (default: 512M)",
     )
     add("-c", "--cpus", metavar="N", type=_words.count, default=1, help="processors (default: 1)")
+
+
+def _add_disk_argument(guest: argparse._ArgumentGroup) -> None:
+    add = guest.add_argument
+    add(
+        "--disk",
+        metavar="FILE[,...]",
+        type=_words.disk,
+        action="append",
+        default=[],
+        help="a disk; more after a comma: format=raw|qcow2 (raw), ro|rw|snapshot|cdrom (ro)",
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
