@@ -138,7 +138,7 @@ def test_images_that_cannot_be_run_do_not_stop_the_others(tmp_path):
     ).rows
     assert (text.cells, text.trouble.kind) == ((), "FormatError")
     assert (missing.cells, missing.trouble.kind) == ((), "RequestError")
-    assert closed.trouble.message == f"{no_door}: offers none of all protocols, at least one needed"
+    assert closed.trouble.message == f"{no_door}: no way in found, one needed"
     assert {cell.verdict for cell in closed.cells} == {Verdict.REFUSED}
     assert all(cell.reasons for cell in closed.cells)
     assert Verdict.PASSED in {cell.verdict for cell in fine.cells}

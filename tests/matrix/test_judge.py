@@ -85,7 +85,7 @@ def test_what_a_protocol_reserved_is_known():
 
 
 def test_other_guests_are_not_judged_by_their_consoles():
-    one = Ran(OFF, console=b"\x1b[31mRAM 0x1000\x1b[0m\r\n[  0.12] hello\r\n\r\n")
+    one = Ran(OFF, console=b"\x1b[31mRAM 0x1000\x1b[0m\x1b[=3h\x1b[?25l\r\n[  0.12] hello\r\n\r\n")
     same = Ran(OFF, console=b"RAM 0x2000\n[  7.99] hello")
     other = Ran(Outcome(Ending.RESET), console=b"RAM 0x2000\n[  1.00] bye\x07")
     found = row_of(OTHER, one, same, other)

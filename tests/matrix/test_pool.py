@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hvmlite.errors import RequestError
+from hvmlite.errors import EngineError, RequestError
 from hvmlite.matrix import Verdict, _pool, run_matrix
 from matrix.guests import HANG, descendants, gone, guest, leave, say
 
@@ -105,6 +105,14 @@ def test_a_worker_that_cannot_start_tells_why(tmp_path, monkeypatch):
     assert cell.trouble.message == (
         "worker: exit status 1, an answer needed: SystemError: no memory for it"
     )
+
+
+def test_workers_that_cannot_be_started_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/nonexistent")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(EngineError, match="worker: cannot be started: no such file or directory"):
+        run_matrix([guest(tmp_path / "fine", leave(0))], memory=MEMORY)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_an_interrupt_in_the_callers_code_ends_all(tmp_path):

@@ -22,7 +22,7 @@ __all__ = ["TAIL", "judged", "refused", "row"]
 TAIL = 4096
 """Bytes of the console that a cell keeps, from its end, where the guest did not pass."""
 
-_NOISE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_NOISE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 _WORD = re.compile(r"\w+")
 
 

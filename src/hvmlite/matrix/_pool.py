@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hvmlite.errors import EngineError
 from hvmlite.matrix._job import Ran
 from hvmlite.matrix.result import Trouble
 
@@ -76,17 +77,25 @@ class _Ended:
 class _Worker:
     def __init__(self, job: Job, descriptors: Sequence[int]) -> None:
         self.deadline = time.monotonic() + job.timeout + _PATIENCE
-        self._answer = os.memfd_create("hvmlite answer", os.MFD_CLOEXEC)
-        self._said = os.memfd_create("hvmlite worker's stderr", os.MFD_CLOEXEC)
-        self._popen = subprocess.Popen(
-            [sys.executable, "-c", _CODE, str(self._answer), *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
-            pass_fds=(self._answer, *descriptors),
-            process_group=0,  # Ctrl-C is for us
-        )
-        self.pidfd = os.pidfd_open(self._popen.pid)
+        with contextlib.ExitStack() as stack:
+            try:
+                self._answer = _memory("hvmlite answer", stack)
+                self._said = _memory("hvmlite worker's stderr", stack)
+                self._popen = subprocess.Popen(
+                    [sys.executable, "-c", _CODE, str(self._answer), *sys.path],
+                    stdin=subprocess.PIPE,
+                    stdout=self._said,
+                    stderr=self._said,
+                    pass_fds=(self._answer, *descriptors),
+                    process_group=0,  # Ctrl-C is for us
+                )
+                self.pidfd = os.pidfd_open(self._popen.pid)
+            except OSError as cause:
+                reason = (cause.strerror or str(cause)).lower()
+                raise EngineError(
+                    f"worker: cannot be started: {reason}", engine=job.engine
+                ) from cause
+            self._open = stack.pop_all()
         assert self._popen.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # died already, which the answer will tell
             pickle.dump(job, self._popen.stdin)
@@ -97,7 +106,7 @@ class _Worker:
         status = self._popen.wait()
         data = os.pread(self._answer, _LONGEST, 0)
         if status == 0 and data:
-            answer = pickle.loads(data)
+            answer = pickle.loads(data)  # our own program's; the guest's words are texts in it
             assert isinstance(answer, Ran)
             return answer
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
@@ -123,8 +132,14 @@ class _Worker:
         assert self._popen.stdin is not None
         with contextlib.suppress(OSError):
             self._popen.stdin.close()
-        for fd in (self.pidfd, self._answer, self._said):
-            os.close(fd)
+        os.close(self.pidfd)
+        self._open.close()
+
+
+def _memory(name: str, stack: contextlib.ExitStack) -> int:
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
 
 
 def _lost(message: str) -> Ran:

@@ -178,10 +178,10 @@ def _sheet(
             else:
                 sheet.slots.append(refused(engine, answer))
     if not any(isinstance(answer, Offer) for answer in answers):
-        asked = "of the protocols asked for" if names else "of all protocols"
+        by = f" by {', '.join(sorted(names))}" if names else ""
         sheet.trouble = Trouble(
             "RequestError",
-            f"{path}: offers none {asked}, at least one needed",
+            f"{path}: no way in{by} found, one needed",
             f"hvmlite inspect {path} says why",
         )
     return sheet
