@@ -131,7 +131,7 @@ def test_a_broken_line(name):
         ({"iomem": [[0, 2, 1, "x"]]}, "iomem[0] ends at 0x1, an end from its start 0x2 on needed"),
         ({"iomem": ["x"]}, "iomem[0] is a text, a list needed"),
         ({"framebuffer": "x"}, "framebuffer is a text, an object needed"),
-        ({"framebuffer": {"name": 1}}, "name is a number, a text needed"),
+        ({"framebuffer": {"\x1b[2J": 1}}, "a member of framebuffer is a number, a text needed"),
         ({"files": []}, "files is a list, an object needed"),
         ({"files": {"/a": "ab"}}, "a member of files is no SHA-256 sum, 64 hex digits needed"),
         ({"acpi": {"\u0100": SUM}},

@@ -237,9 +237,11 @@ def _iomem(where: str, value: object) -> tuple[Resource, ...]:
 def _attributes(where: str, value: object) -> tuple[tuple[str, str | None], ...]:
     if not isinstance(value, dict):
         raise _wrong(f"{where} is {_type(value)}, an object needed")
-    return tuple(
-        (_text(f"a name in {where}", name), _optional(value, name, _text)) for name in sorted(value)
-    )
+    pairs: list[tuple[str, str | None]] = []
+    for name, text in sorted(value.items()):
+        _text(f"a name in {where}", name)
+        pairs.append((name, None if text is None else _text(f"a member of {where}", text)))
+    return tuple(pairs)
 
 
 def _sums(where: str, value: object) -> tuple[tuple[str, str], ...]:
