@@ -16,6 +16,7 @@ from matrix.guests import HANG, guest, leave, say
 from matrix.reports import line
 
 pytestmark = pytest.mark.boot
+ONE_DOOR = {"memory": 16 << 20, "protocols": ["pvh"]}
 NAMES = ("6.12-cloud", "6.1-686-pae")
 LINE = 'console=ttyS0 panic=-1 hvmlite.test="a b"'
 
@@ -91,7 +92,7 @@ def test_guests_that_say_they_are_linux_and_report_badly(tmp_path):
         for name, (text, _) in LIARS.items()
     ]
     images.append(guest(tmp_path / "right", say(RIGHT) + leave(0), linux=True))
-    *lied, right = hvmlite.run_matrix(images, memory=32 << 20).cells
+    *lied, right = hvmlite.run_matrix(images, memory=32 << 20, protocols=["pvh"]).cells
     for name, cell in zip(LIARS, lied, strict=True):
         assert (cell.verdict, cell.problem) == (Verdict.FAILED, LIARS[name][1])
         assert cell.outcome == Outcome(Ending.EXITED, 0)
@@ -105,7 +106,7 @@ def test_other_guests(tmp_path):
         guest(tmp_path / "fails", say(b"oh\x1b[2J") + leave(3)),
         guest(tmp_path / "hangs", HANG),
     ]
-    fine, fails, hangs = hvmlite.run_matrix(images, memory=16 << 20, timeout=2).cells
+    fine, fails, hangs = hvmlite.run_matrix(images, **ONE_DOOR, timeout=2).cells
     assert (fine.verdict, fine.outcome) == (Verdict.PASSED, Outcome(Ending.EXITED, 0))
     assert (fails.verdict, fails.outcome) == (Verdict.FAILED, Outcome(Ending.EXITED, 3))
     assert fails.console == b"oh\x1b[2J"
@@ -119,7 +120,7 @@ def test_what_is_expected_on_the_console(tmp_path):
         guest(tmp_path / "ends", say(b"nothing\n") + leave(0)),
         guest(tmp_path / "waits", HANG),
     ]
-    matrix = hvmlite.run_matrix(images, memory=16 << 20, timeout=2, expect=r"ready \d+")
+    matrix = hvmlite.run_matrix(images, **ONE_DOOR, timeout=2, expect=r"ready \d+")
     hangs, ends, waits = matrix.cells
     assert (hangs.verdict, hangs.outcome.kind) == (Verdict.PASSED, Ending.INTERRUPTED)
     assert hangs.guest_s < 2

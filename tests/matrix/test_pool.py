@@ -16,7 +16,7 @@ from hvmlite.matrix import Verdict, _pool, run_matrix
 from matrix.guests import HANG, descendants, gone, guest, leave, say
 
 pytestmark = pytest.mark.boot
-MEMORY = 16 << 20
+ONE_DOOR = {"memory": 16 << 20, "protocols": ["pvh"]}
 
 
 def hung(count, seconds=60):
@@ -47,11 +47,11 @@ def vanish(pids, seconds=20):
 
 
 def in_background(images, **keywords):
-    """run_matrix in a thread, its result in a list."""
+    """run_matrix by one door in a thread, its result in a list."""
     result = []
 
     def work():
-        result.append(run_matrix(images, memory=MEMORY, **keywords))
+        result.append(run_matrix(images, **ONE_DOOR, **keywords))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -94,14 +94,14 @@ def test_an_engine_that_dies_is_a_result_too(tmp_path):
 
 def test_a_worker_that_does_not_answer_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(_pool, "_PATIENCE", -1.0)
-    (cell,) = run_matrix([guest(tmp_path / "hangs", HANG)], memory=MEMORY, timeout=3).cells
+    (cell,) = run_matrix([guest(tmp_path / "hangs", HANG)], **ONE_DOOR, timeout=3).cells
     assert cell.trouble.message == "worker: no answer in time, it was ended"
     assert vanish(descendants(os.getpid()))
 
 
 def test_a_worker_that_cannot_start_tells_why(tmp_path, monkeypatch):
     monkeypatch.setattr(_pool, "_CODE", "raise SystemError('no memory for it')")
-    (cell,) = run_matrix([guest(tmp_path / "fine", leave(0))], memory=MEMORY).cells
+    (cell,) = run_matrix([guest(tmp_path / "fine", leave(0))], **ONE_DOOR).cells
     assert cell.trouble.message == (
         "worker: exit status 1, an answer needed: SystemError: no memory for it"
     )
@@ -111,7 +111,7 @@ def test_workers_that_cannot_be_started_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", "/nonexistent")
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(EngineError, match="worker: cannot be started: no such file or directory"):
-        run_matrix([guest(tmp_path / "fine", leave(0))], memory=MEMORY)
+        run_matrix([guest(tmp_path / "fine", leave(0))], **ONE_DOOR)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -124,7 +124,7 @@ def test_an_interrupt_in_the_callers_code_ends_all(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_matrix(images, memory=MEMORY, jobs=3, on_cell=interrupt)
+        run_matrix(images, **ONE_DOOR, jobs=3, on_cell=interrupt)
     workers, engines = seen
     assert all(map(gone, workers))
     assert vanish(engines)

@@ -9,7 +9,6 @@ import selectors
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import EngineError
@@ -39,39 +38,33 @@ def run(jobs: Sequence[tuple[Job, Sequence[int]]], at_once: int) -> Generator[tu
     # the number of their job as they come. Closing the iterator ends all workers and their guests.
     waiting = list(enumerate(jobs))[::-1]
     running: dict[int, _Worker] = {}
-    with selectors.DefaultSelector() as selector, contextlib.closing(_Ended(running)):
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                number, (job, descriptors) = waiting.pop()
-                running[number] = worker = _Worker(job, descriptors)
-                selector.register(worker.pidfd, selectors.EVENT_READ, number)
-            deadline = min(worker.deadline for worker in running.values())
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            done = {key.data for key, _ in ready}
-            late = {
-                number
-                for number, worker in running.items()
-                if worker.deadline <= time.monotonic() and number not in done
-            }
-            for number in sorted(done | late):
-                worker = running[number]
-                selector.unregister(worker.pidfd)
-                answer = worker.late() if number in late else worker.answer()
-                del running[number]
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    number, (job, descriptors) = waiting.pop()
+                    running[number] = worker = _Worker(job, descriptors)
+                    selector.register(worker.pidfd, selectors.EVENT_READ, number)
+                for number in _done(selector, running):
+                    worker = running[number]
+                    selector.unregister(worker.pidfd)
+                    answer = worker.answer()
+                    del running[number]
+                    worker.close()
+                    yield number, answer
+        finally:
+            for worker in running.values():  # all at the same time
+                worker.terminate()
+            for worker in running.values():
                 worker.close()
-                yield number, answer
 
 
-@dataclass
-class _Ended:
-    # Ends what still runs, all at the same time.
-    running: dict[int, _Worker] = field(repr=False)
-
-    def close(self) -> None:
-        for worker in self.running.values():
-            worker.terminate()
-        for worker in self.running.values():
-            worker.close()
+def _done(selector: selectors.BaseSelector, running: dict[int, _Worker]) -> list[int]:
+    # Waits for workers that have ended, and for those that should have by now.
+    deadline = min(worker.deadline for worker in running.values())
+    ended = {key.data for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
+    now = time.monotonic()
+    return [n for n, worker in running.items() if n in ended or worker.deadline <= now]
 
 
 class _Worker:
@@ -102,9 +95,12 @@ class _Worker:
             self._popen.stdin.flush()
 
     def answer(self) -> Ran:
-        # What it wrote; if that is nothing whole, how it died.
-        status = self._popen.wait()
-        data = os.pread(self._answer, _LONGEST, 0)
+        # What it wrote; if that is nothing whole, how it died. One that still runs is late.
+        status = self._popen.poll()
+        if status is None:
+            self.terminate()
+            return _lost("worker: no answer in time, it was ended")
+        data = os.pread(self._answer, min(os.fstat(self._answer).st_size, _LONGEST), 0)
         if status == 0 and data:
             answer = pickle.loads(data)  # our own program's; the guest's words are texts in it
             assert isinstance(answer, Ran)
@@ -113,10 +109,6 @@ class _Worker:
         said = os.pread(self._said, 4096, max(0, os.fstat(self._said).st_size - 4096))
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
         return _lost(f"worker: {how}, an answer needed" + (f": {last}" if last else ""))
-
-    def late(self) -> Ran:
-        self.terminate()
-        return _lost("worker: no answer in time, it was ended")
 
     def terminate(self) -> None:
         # SIGTERM lets it end its guest, which ends with it in any case.
