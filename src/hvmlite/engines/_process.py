@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,27 +61,47 @@ class Process:
     def __init__(self, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
         held, self._held = os.pipe()
         self._open = [self._held]
+        failures: list[BaseException] = []
+        started = threading.Event()
+
+        def start() -> None:
+            try:
+                self._start(arguments, descriptors, held)
+            except BaseException as failure:
+                failures.append(failure)
+            finally:
+                started.set()
+
+        # Signal handlers run in the main thread and may raise (Ctrl-C). In a thread of its own the
+        # program cannot come to life without what ends it.
         try:
-            self._popen = subprocess.Popen(
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(*descriptors, held),
-                process_group=0,  # Ctrl-C is for us, not for the engine
-            )
-            # Who sets the owner must be able to signal it: a set-uid program could not be.
-            fcntl.fcntl(held, _F_SETSIG, signal.SIGKILL)
-            fcntl.fcntl(held, fcntl.F_SETOWN, self._popen.pid)
-            fcntl.fcntl(held, fcntl.F_SETFL, fcntl.fcntl(held, fcntl.F_GETFL) | os.O_ASYNC)
-            self.pidfd = os.pidfd_open(self._popen.pid)
-            self._open.append(self.pidfd)
+            threading.Thread(target=start, name="start", daemon=True).start()
+            started.wait()
+            if failures:
+                raise failures[0]
         except BaseException:
+            started.wait(_GRACE)
             self.close()
             raise
         finally:
             os.close(held)
+
+    def _start(self, arguments: Sequence[str], descriptors: Sequence[int], held: int) -> None:
+        self._popen = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(*descriptors, held),
+            process_group=0,  # Ctrl-C is for us, not for the engine
+        )
+        # Who sets the owner must be able to signal it: a set-uid program could not be.
+        fcntl.fcntl(held, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(held, fcntl.F_SETOWN, self._popen.pid)
+        fcntl.fcntl(held, fcntl.F_SETFL, fcntl.fcntl(held, fcntl.F_GETFL) | os.O_ASYNC)
+        self.pidfd = os.pidfd_open(self._popen.pid)
+        self._open.append(self.pidfd)
         streams = self._popen.stdin, self._popen.stdout, self._popen.stderr
         self.stdin, self.stdout, self.stderr = (s.fileno() for s in streams if s)
         for fd in (self.stdin, self.stdout, self.stderr):
