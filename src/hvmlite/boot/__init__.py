@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
     from hvmlite.model import Availability, Disk, GuestPlan, Image, Machine, Offer, Refusal
 
-__all__ = ["Run", "Timing", "available_engines", "offers", "open_image", "plan", "run"]
+__all__ = [
+    "Path",
+    "Run",
+    "Timing",
+    "available_engines",
+    "map_file",
+    "offers",
+    "open_image",
+    "plan",
+    "run",
+]
 
 DEFAULT_MEMORY = 512 << 20
 """Guest RAM in bytes when nobody asks for another size."""

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING
 
+from hvmlite import boot
 from hvmlite.blobs import read
-from hvmlite.errors import RequestError
 from hvmlite.matrix import _cpio
 from hvmlite.matrix.result import GuestKind
 
@@ -40,34 +39,13 @@ def make(initrds: Sequence[Path], init: bytes) -> int:
     try:
         with open(fd, "wb", closefd=False) as whole:
             for path in initrds:
-                whole.write(_content(path))
+                whole.write(boot.map_file(path, "initrd"))
                 whole.write(bytes(-whole.tell() % 4))
             whole.write(_archive(init))
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def _content(path: Path) -> bytes:
-    try:
-        # O_NONBLOCK: a FIFO must be refused, not waited for.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise RequestError(
-                    f"{os.fspath(path)}: something else found, a regular file needed",
-                    field="initrd",
-                )
-            with open(fd, "rb", closefd=False) as file:
-                return file.read()
-        finally:
-            os.close(fd)
-    except (OSError, ValueError) as cause:
-        reason = (getattr(cause, "strerror", None) or str(cause)).lower()
-        raise RequestError(
-            f"{os.fspath(path)}: cannot be read: {reason}", field="initrd"
-        ) from cause
 
 
 def _archive(init: bytes) -> bytes:
