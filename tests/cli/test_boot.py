@@ -277,7 +277,7 @@ def test_linux_is_not_mute_and_a_mute_one_gets_a_hint(kernels):
     assert (result.returncode, result.stdout) == (6, b"")
     assert result.stderr.decode().splitlines()[-1] == (
         "hvmlite: hint: the guest said nothing and its command line has no console=,"
-        " try -a 'console=ttyS0'"
+        " try -a 'quiet console=ttyS0'"
     )
 
 

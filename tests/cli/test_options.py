@@ -41,6 +41,7 @@ def test_all_keywords():
     assert keywords == {
         "initrds": ("one", "two"), "modules": (("m", "arg b"),), "cmdline": "quiet",
         "memory": 1 << 30, "cpus": 4, "protocol": "pvh", "firmware": None, "engine": "qemu",
+        "profile": None, "addons": (),
     }  # fmt: skip
 
 

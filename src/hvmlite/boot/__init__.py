@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite import images, model
@@ -18,6 +19,7 @@ from hvmlite.boot._choose import (
 from hvmlite.boot._files import Path, map_file, module
 from hvmlite.boot._layout import lay_out, memory_hint
 from hvmlite.boot._run import Run, Timing
+from hvmlite.boot._unified import own_cmdline, unify, with_profile
 from hvmlite.errors import FormatError, PlacementError
 from hvmlite.images import Limits
 
@@ -34,6 +36,7 @@ __all__ = [
     "map_file",
     "offers",
     "open_image",
+    "own_cmdline",
     "plan",
     "run",
 ]
@@ -82,6 +85,8 @@ def plan(
     firmware: str | None = None,
     engine: str | None = None,
     limits: Limits | None = None,
+    profile: str | None = None,
+    addons: Sequence[Path] = (),
 ) -> GuestPlan:
     """Work out everything that :func:`run` would do, and start nothing.
 
@@ -93,31 +98,42 @@ def plan(
     :param firmware: "seabios" or "ovmf" start the image as the first disk or CD-ROM of a PC; the
         same as protocol "bios" or "efi"
     :param engine: the engine whose machine is planned for; by default the first
+    :param cmdline: of a UKI, its own counts if this is empty
+    :param profile: of a UKI, by number or ID; by default the first
+    :param addons: of a UKI: files whose command lines and initrds are added
     :raises FormatError: the image is broken
     :raises RequestError: something asked for cannot be read, said or done
     :raises PlacementError: it does not fit the guest's memory
     """
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
+    image = with_profile(image, profile, limits or Limits())
     protocol = entered_by(protocol, firmware)
     _unpack_ahead(image, protocol)
     _import_rooms()
+    unified = unify(image, profile, addons)
     chosen = choose_engine(engine)
     offer = choose_offer(image, protocol)
     disks = with_boot_disk(image, offer.firmware, disks)
     handed = [module(path, "", number) for number, path in enumerate(initrds)]
-    handed += [module(path, line, len(handed) + n) for n, (path, line) in enumerate(modules)]
-    info = model.BootInfo(cmdline=os.fsencode(cmdline), modules=tuple(handed))
+    line = os.fsencode(cmdline)
+    if unified is not None:
+        handed, line = unified.modules(handed), unified.cmdline(line)
+    handed += [module(path, text, len(handed) + n) for n, (path, text) in enumerate(modules)]
+    info = model.BootInfo(cmdline=line, modules=tuple(handed))
     size = DEFAULT_MEMORY if memory is None else memory
 
     def machine(size: int) -> Machine:
         return chosen.machine(size, cpus, tuple(disks), offer.firmware)
 
     try:
-        return lay_out(offer, info, machine(size))
+        made = lay_out(offer, info, machine(size))
     except PlacementError as cause:
         cause.hint = memory_hint(offer, info, machine, size)
         raise
+    if unified is not None:
+        made = replace(made, dropped=(*unified.dropped, *made.dropped))
+    return made
 
 
 def run(
@@ -133,6 +149,8 @@ def run(
     firmware: str | None = None,
     engine: str | None = None,
     limits: Limits | None = None,
+    profile: str | None = None,
+    addons: Sequence[Path] = (),
     accelerator: str = "auto",
     extra: Sequence[str] = (),
     gdb: int | None = None,
@@ -146,6 +164,7 @@ def run(
     started = time.monotonic()
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
+    image = with_profile(image, profile, limits or Limits())
     protocol = entered_by(protocol, firmware)
     _unpack_ahead(image, protocol)
     chosen = choose_engine(engine)
@@ -172,6 +191,8 @@ def run(
             firmware=firmware,
             engine=engine,
             limits=limits,
+            profile=profile,
+            addons=addons,
         )
         session = launched.start(made)
     return Run(made, session, chosen.NAME, started)
@@ -183,6 +204,9 @@ def _unpack_ahead(image: Image, protocol: str | None) -> None:
     from threading import Thread
 
     payload = image.payload
+    with suppress(FormatError):
+        while payload is not None and payload.compression == "none":
+            payload = payload.image.payload  # nothing to unpack yet, in a UKI
     if payload is None or payload.asked or protocol in _PACKED:
         return
     images.preload(payload.compression)  # first, and alone: it holds the lock

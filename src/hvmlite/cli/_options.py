@@ -20,6 +20,7 @@ __all__ = [
     "add_run_arguments",
     "default_cmdline",
     "guest_keywords",
+    "is_linux",
     "limits",
 ]
 
@@ -29,7 +30,7 @@ LINUX_CMDLINE = "console=ttyS0"
 
 def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the image and everything that the guest is given."""
-    parser.add_argument("image", metavar="IMAGE", help="a bzImage or an ELF kernel")
+    parser.add_argument("image", metavar="IMAGE", help="a bzImage, a UKI, an ELF kernel or a disk")
     guest = parser.add_argument_group("the guest")
     add = guest.add_argument
     add(
@@ -52,7 +53,19 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         "-a",
         "--append",
         metavar="CMDLINE",
-        help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, else empty)",
+        help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, a UKI's own, else empty)",
+    )
+    add(
+        "--profile",
+        metavar="NAME",
+        help="of a UKI: start this profile, by number or ID (default: the first)",
+    )
+    add(
+        "--addon",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="of a UKI: add the command line and the initrds of this addon; repeatable",
     )
     add_machine_arguments(guest)
     _add_disk_argument(guest)
@@ -150,14 +163,23 @@ def limits(args: argparse.Namespace) -> Limits | None:
     return Limits(**given)
 
 
-def default_cmdline(image: Image) -> str:
-    """Return the command line for a guest that was given none."""
-    if image.format == "bzimage":
+def default_cmdline(image: Image, profile: str | None = None) -> str:
+    """Return the command line for a guest that was given none; empty if the image has its own."""
+    from hvmlite import boot
+
+    if is_linux(image) and boot.own_cmdline(image, profile) is None:
         return LINUX_CMDLINE
-    for note in image.notes:  # the kernel's own notes, or what it tells Xen
-        if note.name == "Linux" or (note.label == "GUEST_OS" and note.value == "linux"):
-            return LINUX_CMDLINE
     return ""
+
+
+def is_linux(image: Image) -> bool:
+    """Whether the image is a Linux kernel, or holds one."""
+    if image.format in ("bzimage", "uki"):
+        return True
+    return any(  # the kernel's own notes, or what it tells Xen
+        note.name == "Linux" or (note.label == "GUEST_OS" and note.value == "linux")
+        for note in image.notes
+    )
 
 
 def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
@@ -167,7 +189,7 @@ def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
     return {
         "initrds": tuple(args.initrd),
         "modules": tuple(args.module),
-        "cmdline": default_cmdline(image) if args.append is None else args.append,
+        "cmdline": default_cmdline(image, args.profile) if args.append is None else args.append,
         "memory": args.memory,
         "cpus": args.cpus,
         "disks": tuple(
@@ -177,5 +199,7 @@ def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
         "protocol": args.protocol,
         "firmware": args.firmware,
         "engine": args.engine,
+        "profile": args.profile,
+        "addons": tuple(args.addon),
         "limits": limits(args),
     }

@@ -16,7 +16,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("image", metavar="IMAGE", help="a bzImage or an ELF kernel")
+    parser.add_argument("image", metavar="IMAGE", help="a bzImage, a UKI, an ELF kernel or a disk")
     _options.add_limit_arguments(parser)
 
 

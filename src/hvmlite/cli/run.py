@@ -141,6 +141,7 @@ def _hint(guest: Run, image: Image, outcome: Outcome) -> str | None:
     if outcome.kind is not Ending.TIMEOUT or guest.session.console.text():
         return None
     line = guest.plan.boot_info.cmdline
-    if b"console=" in line or not (default := _options.default_cmdline(image)):
+    if b"console=" in line or not _options.is_linux(image):
         return None
-    return f"the guest said nothing and its command line has no console=, try -a '{default}'"
+    better = _output.escape(line + b" ").lstrip() + _options.LINUX_CMDLINE
+    return f"the guest said nothing and its command line has no console=, try -a '{better}'"
