@@ -110,12 +110,15 @@ def test_a_hard_disk_is_entered_as_the_plan_says(tmp_path, sector):
     compare(*told(path))
 
 
-def test_a_cdrom_is_entered_as_the_plan_says(tmp_path, sector):
+@pytest.mark.parametrize(
+    ("size", "options"), [(2048, ["-no-emul-boot", "-boot-load-size", "4"]), (1440 << 10, [])]
+)
+def test_a_cdrom_is_entered_as_the_plan_says(tmp_path, sector, size, options):
     (tree := tmp_path / "tree").mkdir()
-    (tree / "boot.bin").write_bytes(sector.ljust(2048, b"\0"))
+    (tree / "boot.bin").write_bytes(sector.ljust(size, b"\0"))
     path = tmp_path / "cd.iso"
-    command = ["xorriso", "-as", "mkisofs", "-quiet", "-b", "boot.bin", "-no-emul-boot"]
-    command += ["-boot-load-size", "4", "-o", path, tree]
+    command = ["xorriso", "-as", "mkisofs", "-quiet", "-b", "boot.bin", *options]
+    command += ["-o", path, tree]
     subprocess.run(command, check=True, capture_output=True)
     compare(*told(path))
 

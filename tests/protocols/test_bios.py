@@ -74,7 +74,10 @@ def test_real_kernels_are_no_disks(kernels, name):
 
 def test_cdroms():
     found = offer(torito(validation() + ENTRY))
-    assert dict(found.facts) == {"El Torito entry": "4 sectors at 0xf000, emulation none"}
+    assert dict(found.facts) == {
+        "El Torito entry": "4 sectors at 0xf000, emulation none",
+        "drive": "DL = 0xe0",
+    }
     assert found.entry == 0x7C00
     assert refused(torito(b"")).startswith("El Torito boot catalog: no entry for a BIOS")
     unbootable = bytes(1) + ENTRY[1:]
@@ -110,7 +113,9 @@ def test_nothing_is_laid_out_and_everything_asked_for_is_dropped():
     assert isinstance(entry.cpu, CpuState)
 
 
-def test_a_cdrom_is_another_drive():
+@pytest.mark.parametrize(("media", "drive"), [(0, 0xE0), (1, 0), (2, 0), (3, 0), (4, 0x80)])
+def test_a_cdrom_is_another_drive(media, drive):
     machine = record.machine(64 * MIB, 1, (), "seabios")
-    entry = bios.encode(offer(torito(validation() + ENTRY)), BootInfo(), machine, None)
-    assert entry.cpu.rdx == 0xE0
+    data = torito(validation() + bytes([0x88, media]) + ENTRY[2:])
+    entry = bios.encode(offer(data), BootInfo(), machine, None)
+    assert entry.cpu.rdx == drive

@@ -17,9 +17,6 @@ __all__ = ["FIRMWARES", "choose_engine", "choose_offer", "entered_by", "with_boo
 FIRMWARES = {"bios": "seabios", "efi": "ovmf"}
 """The protocols of disks, and the firmware that each needs."""
 
-_ISO, _ISO_AT = b"CD001", 0x8001  # ECMA-119, 8.1: the first volume descriptor
-_QCOW2 = b"QFI\xfb"
-
 
 def entered_by(protocol: str | None, firmware: str | None) -> str | None:
     """Return the protocol that was asked for, by its own name or by its firmware's."""
@@ -43,8 +40,9 @@ def with_boot_disk(image: Image, firmware: str, disks: Sequence[Disk]) -> tuple[
     """
     if not firmware:
         return tuple(disks)
-    iso = bytes(image.data[_ISO_AT : _ISO_AT + len(_ISO)]) == _ISO
-    kind = "qcow2" if bytes(image.data[: len(_QCOW2)]) == _QCOW2 else "raw"
+    layout = image.disk
+    iso = layout is not None and layout.iso
+    kind = "raw" if layout is None else layout.container
     return (model.Disk(image.source, kind, read_only=iso, snapshot=not iso, cdrom=iso), *disks)
 
 

@@ -53,9 +53,9 @@ class Unified:
     def modules(self, given: Sequence[Module]) -> list[Module]:
         """Return all initrds, the user's last, as one module.
 
-        Microcode goes before the rest: the kernel looks for it in the first archive only, and takes
-        the first that it finds, so that an addon's goes before the image's. Of files with the same
-        name the last one counts.
+        Microcode goes before the rest: the kernel looks for it in the uncompressed archives at the
+        beginning, and takes the first that it finds, so that an addon's goes before the image's. Of
+        other files with one name the last counts.
         """
         data: list[Buffer] = [
             part.data for each in (*reversed(self.addons), self.own) for part in _of(each, ".ucode")

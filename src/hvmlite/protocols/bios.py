@@ -7,6 +7,7 @@ SeaBIOS, which finds, loads and enters the sector. Nothing of a BootInfo can be 
 from __future__ import annotations
 
 from hvmlite.model import (
+    BootEntry,
     BootInfo,
     CpuState,
     DiskLayout,
@@ -30,7 +31,9 @@ carries: frozenset[str] = frozenset()
 
 _FIRMWARE = "seabios"
 _ENTRY = 0x7C00
-_HARD_DISK, _CDROM = 0x80, 0xE0
+_HARD_DISK = 0x80
+_CDROM = {"none": 0xE0, "floppy": 0x00, "hard disk": 0x80}
+"""The drive that a boot entry's code is loaded from, by what the entry's image passes for."""
 _SIGNATURE = BOOT_FLAG.to_bytes(2, "little")
 _INT13 = b"\xcd\x13"
 _CYLINDER = 16 * 63 * SECTOR
@@ -74,12 +77,19 @@ def offers(image: Image) -> Offer | Refusal:
 
 def _cdrom(image: Image, layout: DiskLayout) -> Offer | Refusal:
     mine = [entry for entry in layout.boot_entries if entry.platform == NAME]
-    for entry in mine:
-        if entry.bootable:
-            what = f"{entry.sectors} sectors at {entry.start:#x}, emulation {entry.emulation}"
-            return _offer(image, (("El Torito entry", what),), entry.segment << 4)
+    entry = _boot_entry(layout)
+    if entry is not None:
+        what = f"{entry.sectors} sectors at {entry.start:#x}, emulation {entry.emulation}"
+        drive = f"DL = {_CDROM[entry.emulation]:#x}"
+        facts = (("El Torito entry", what), ("drive", drive))
+        return _offer(image, facts, entry.segment << 4)
     found = f"{len(mine)} entries for a BIOS, none bootable" if mine else "no entry for a BIOS"
     return _refusal("El Torito boot catalog", found, "a bootable one needed to start a CD-ROM")
+
+
+def _boot_entry(layout: DiskLayout) -> BootEntry | None:
+    mine = (entry for entry in layout.boot_entries if entry.platform == NAME and entry.bootable)
+    return next(mine, None)
 
 
 def _offer(image: Image, facts: tuple[tuple[str, str], ...], entry: int = _ENTRY) -> Offer:
@@ -106,10 +116,11 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
 
     :param rsdp: not used: the firmware has ACPI tables of its own
     """
-    disk = offer.image.disk
+    layout = offer.image.disk
+    entry = _boot_entry(layout) if layout is not None and layout.iso else None
     cpu = CpuState(
         rax=0xAA55,
-        rdx=_CDROM if disk is not None and disk.iso else _HARD_DISK,
+        rdx=_HARD_DISK if entry is None else _CDROM[entry.emulation],
         rsp=0x6F04,
         rip=offer.entry,
         rflags=0x202,
