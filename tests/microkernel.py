@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import hvmlite
-from hvmlite import protocols
 from hvmlite.engines import qemu
 from hvmlite.model import Ending, GuestPlan, Outcome, RunOptions
 
@@ -42,13 +41,8 @@ ABIS = {
 }
 """The builds, and the entry ABIs that each has: a bzImage has several by its nature."""
 
-DOORS = [
-    (build, abi)
-    for build, abis in ABIS.items()
-    for abi in abis
-    if abi in {protocol.NAME for protocol in protocols.PROTOCOLS}
-]
-"""(build, ABI) of all that hvmlite can enter."""
+DOORS = [(build, abi) for build, abis in ABIS.items() for abi in abis]
+"""Every (build, ABI)."""
 
 
 def build() -> None:

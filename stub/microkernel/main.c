@@ -90,8 +90,8 @@ void start(struct entry_state *state)
 #else
 	(void)clean;
 #endif
-	check_cpu(state);
 	own_pages(state);
+	check_cpu(state);
 	decode(state);
 	check_told();
 	say_report(state);
