@@ -1,7 +1,6 @@
-# The 16-bit entry of Linux's boot protocol: a kernel's own real-mode setup code.
+# The 16-bit entry of Linux's boot protocol: a kernel's setup code, and BIOS services for it.
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
@@ -11,22 +10,19 @@ from hvmlite.model import (
     CpuState,
     Dropped,
     Entry,
-    Image,
     Kind,
     Machine,
     MemoryRange,
     Offer,
     Piece,
-    Reason,
     Ref,
-    Refusal,
     SegmentRegister,
 )
 from hvmlite.protocols import _linux_handed as handed
 from hvmlite.protocols._linux_encode import initrd_end, kernel_pieces
 from hvmlite.protocols._linux_header import filled_in, fixups, seal
-from hvmlite.protocols._linux_load import Load, code, load, setup_size, unstated
-from hvmlite.protocols._linux_offer import bzimage, kernel_of
+from hvmlite.protocols._linux_load import code, setup_size
+from hvmlite.protocols._linux_real_mode_offer import base, header_end, high, old
 from hvmlite.protocols._pieces import KERNEL, check_lines
 from hvmlite.spec.linux import (
     CL_MAGIC,
@@ -35,7 +31,6 @@ from hvmlite.spec.linux import (
     E820_MAX_ENTRIES_ZEROPAGE,
     HEADER_JUMP,
     HEADER_START,
-    JUMP_END,
     LoadFlags,
     SetupHeader,
     Version,
@@ -45,9 +40,8 @@ from hvmlite.wire import patch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CARRIES", "NAME", "encode", "offers"]
+__all__ = ["CARRIES", "encode"]
 
-NAME = "linux16"
 CARRIES = frozenset(
     {
         "cmdline",
@@ -68,76 +62,6 @@ _HEAP_END_OLD = 0x9000
 _HEAP_BIAS = 0x200
 """heap_end_ptr is this much less than what it means."""
 _LINE_END_OLD = 0xA000
-_ENDS = (
-    (Version.V2_10, "init_size"),
-    (Version.V2_09, "setup_data"),
-    (Version.V2_07, "hardware_subarch_data"),
-    (Version.V2_03, "initrd_addr_max"),
-    (Version.V2_02, "cmd_line_ptr"),
-    (Version.V2_01, "heap_end_ptr"),
-    (Version.V2_00, "ramdisk_size"),
-)
-# The last field that is written or believed, by version.
-
-
-def offers(image: Image) -> Offer | Refusal:
-    """Look for real-mode setup code: every bzImage and zImage has some.
-
-    :param image: what :mod:`hvmlite.images` made of the file; its payload is not unpacked
-    """
-    kernel = kernel_of(NAME, image)
-    if isinstance(kernel, Refusal):
-        return kernel
-    header = kernel.header
-    if not isinstance(header, SetupHeader):
-        needed = "a bzImage or zImage needed: an ELF has no real-mode setup code"
-        return Refusal(NAME, (Reason("image format", kernel.format, needed),))
-    found = load(kernel, header, layout.FOUR_GIB) if _high(header) else _low(kernel)
-    reasons = list(_header_reasons(kernel, header))
-    made = bzimage(NAME, kernel, header, found, reasons, entry=_base(header) + HEADER_JUMP)
-    if isinstance(made, Offer):
-        fact = ("BIOS", "services by interrupt needed, which hvmlite provides")
-        needs = made.needs if _high(header) else layout.HIGH_MEMORY + unstated(kernel, header)
-        return replace(made, needs=needs, facts=(*made.facts, fact))
-    return made
-
-
-def _high(header: SetupHeader) -> bool:
-    return bool(header.loadflags & LoadFlags.LOADED_HIGH)
-
-
-def _old(header: SetupHeader) -> bool:
-    # Setup code that wants to be at 0x90000, and has the command line in its own segment.
-    return header.version < Version.V2_02
-
-
-def _base(header: SetupHeader) -> int:
-    if _old(header) or not _high(header):
-        return layout.LINUX_SETUP_OLD
-    return layout.LINUX_SETUP
-
-
-def _low(kernel: Image) -> Load | Reason:
-    # A zImage: loaded below its setup code, it unpacks itself to 1 MiB.
-    size, window = len(code(kernel)), layout.LINUX_ZIMAGE
-    if window.low + size > window.high:
-        needed = f"at most {window.high - window.low:#x} needed: it is loaded low"
-        return Reason("protected-mode code", f"{size:#x} bytes", needed)
-    return Load(window.low, size, None)
-
-
-def _header_reasons(kernel: Image, header: SetupHeader) -> Iterator[Reason]:
-    # The header is written where it is: what its version promises must be a part of it.
-    name = next(name for version, name in _ENDS if header.version >= version)
-    last = SetupHeader.FIELDS[name]
-    wanted, end = HEADER_START + last.offset + last.size, _header_end(kernel)
-    if end < wanted:
-        needed = f"{wanted:#x} or more needed for {name}"
-        yield Reason("end of the setup header", f"{end:#x}", needed)
-
-
-def _header_end(kernel: Image) -> int:
-    return JUMP_END + kernel.data[HEADER_JUMP + 1]
 
 
 def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> Entry:
@@ -156,13 +80,13 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     if not isinstance(header, SetupHeader):
         raise RequestError("offer: not of a bzImage, one of linux16 needed", field="offer")
     check_lines(info, offer.cmdline_limit)
-    kernel = kernel_pieces(offer, layout.FOUR_GIB) if _high(header) else _zimage(offer)
+    kernel = kernel_pieces(offer, layout.FOUR_GIB) if high(header) else _zimage(offer)
     nodes = []
     if header.version >= Version.V2_09:
         nodes = handed.setup_data(info, layout.Window(layout.FIRST_FREE, layout.FOUR_GIB))
     pieces = [*bios.pieces(machine, rsdp), *kernel, *nodes]
     pieces.append(_setup(offer, header, info, kernel[0], nodes[0].name if nodes else None))
-    if not _old(header):
+    if not old(header):
         pieces.append(handed.command_line(offer, info, layout.REAL_MODE))
     pieces += handed.initrd(info, initrd_end(offer))
     return Entry(
@@ -188,7 +112,7 @@ def _zimage(offer: Offer) -> list[Piece]:
 
 
 def _heap_end(header: SetupHeader) -> int:
-    return _HEAP_END_OLD if _base(header) == layout.LINUX_SETUP_OLD else _HEAP_END
+    return _HEAP_END_OLD if base(header) == layout.LINUX_SETUP_OLD else _HEAP_END
 
 
 def _setup(
@@ -202,13 +126,13 @@ def _setup(
         flags = filled.loadflags | LoadFlags.CAN_USE_HEAP
         filled = filled.replace(loadflags=flags, heap_end_ptr=heap_end - _HEAP_BIAS)
     data = bytearray(offer.image.data[:size])
-    if _old(header):
+    if old(header):
         line = info.cmdline + b"\0"
         filled = filled.replace(setup_move_size=heap_end + len(line))
         patch(data, CL_MAGIC_AT, 2, CL_MAGIC)
         patch(data, CL_OFFSET_AT, 2, heap_end)
         data += bytes(heap_end - size) + line
-    end = min(_header_end(offer.image), HEADER_START + SetupHeader.SIZE)  # beyond it is code
+    end = min(header_end(offer.image), HEADER_START + SetupHeader.SIZE)  # beyond it is code
     data[HEADER_START:end] = filled.pack()[: end - HEADER_START]
 
     def checked(ranges: tuple[MemoryRange, ...]) -> bytes:
@@ -223,9 +147,9 @@ def _setup(
     return Piece(
         _SETUP,
         kind=Kind.CODE,
-        size=_LINE_END_OLD if _base(header) == layout.LINUX_SETUP_OLD else _SEGMENT,
-        at=_base(header),
-        fixups=tuple(fixups(kernel, info, nodes, line=not _old(header))),
+        size=_LINE_END_OLD if base(header) == layout.LINUX_SETUP_OLD else _SEGMENT,
+        at=base(header),
+        fixups=tuple(fixups(kernel, info, nodes, line=not old(header))),
         late=checked,
         seal=seal(offer),
     )
@@ -233,9 +157,9 @@ def _setup(
 
 def _cpu(header: SetupHeader) -> CpuState:
     # Interrupts off; all segments the setup's, but for CS, which begins behind the boot sector.
-    base = _base(header)
-    data = SegmentRegister(selector=base >> 4, base=base, limit=0xFFFF, type=0x3)
-    at = base + HEADER_JUMP
+    start = base(header)
+    data = SegmentRegister(selector=start >> 4, base=start, limit=0xFFFF, type=0x3)
+    at = start + HEADER_JUMP
     return CpuState(
         rip=0,
         rsp=_heap_end(header),

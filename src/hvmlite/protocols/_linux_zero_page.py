@@ -23,6 +23,8 @@ from hvmlite.spec.linux import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hvmlite.model import BootInfo, Image, Machine, Offer
 
 __all__ = ["MEMORY_MAP", "ZERO_PAGE", "zero_page"]
@@ -53,25 +55,17 @@ def zero_page(
     if room > E820_MAX_ENTRIES_ZEROPAGE:
         more = room - E820_MAX_ENTRIES_ZEROPAGE
         nodes.insert(0, _continuation(more, [node.name for node in nodes], window))
+    addresses = list(fixups(kernel, info, nodes[0].name if nodes else None))
+    if initrd_size(info):
+        addresses.append(_address("ext_ramdisk_image", Ref(INITRD), 32))
+    if rsdp is not None:
+        addresses.append(_address("acpi_rsdp_addr", rsdp))
     page = BootParams(
         screen_info=screen_info(info.framebuffer),
         acpi_rsdp_addr=0 if rsdp else info.rsdp,
         ext_ramdisk_size=initrd_size(info) >> 32,
         hdr=filled_in(header, info),
     )
-
-    def told(ranges: tuple[MemoryRange, ...]) -> bytes:
-        _check(ranges, room, header)
-        table = _table(ranges[:E820_MAX_ENTRIES_ZEROPAGE])
-        data = bytearray(page.replace(e820_entries=len(table), e820_table=table).pack())
-        _copy_rest(data, offer.image)
-        return bytes(data)
-
-    addresses = list(fixups(kernel, info, nodes[0].name if nodes else None))
-    if initrd_size(info):
-        addresses.append(_address("ext_ramdisk_image", Ref(INITRD), 32))
-    if rsdp is not None:
-        addresses.append(_address("acpi_rsdp_addr", rsdp))
     return [
         *nodes,
         Piece(
@@ -81,10 +75,23 @@ def zero_page(
             low=window.low,
             high=window.high,
             fixups=tuple(addresses),
-            late=told,
+            late=_with_map(page, room, header, offer.image),
             seal=seal(offer),
         ),
     ]
+
+
+def _with_map(
+    page: BootParams, room: int, header: SetupHeader, image: Image
+) -> Callable[[tuple[MemoryRange, ...]], bytes]:
+    def told(ranges: tuple[MemoryRange, ...]) -> bytes:
+        _check(ranges, room, header)
+        table = _table(ranges[:E820_MAX_ENTRIES_ZEROPAGE])
+        data = bytearray(page.replace(e820_entries=len(table), e820_table=table).pack())
+        _copy_rest(data, image)
+        return bytes(data)
+
+    return told
 
 
 def _address(field: str, ref: Ref, shift: int | None = None) -> Fixup:
