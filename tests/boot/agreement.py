@@ -159,9 +159,8 @@ def told_early(plan: GuestPlan, text: str) -> None:
     if not info.modules or not len(info.modules[0].data):
         assert ramdisk is None
         return
-    initrd = next(piece for piece in plan.pieces if piece.kind is Kind.MODULE)
-    if plan.protocol not in LINUX:
-        assert initrd.name == INITRD
+    name = "initrd" if plan.protocol in LINUX else INITRD
+    (initrd,) = [piece for piece in plan.pieces if piece.name == name]
     # up to the end of its last page: reserve_initrd in arch/x86/kernel/setup.c
     end = -(-initrd.end // 4096) * 4096
     assert (int(ramdisk[1], 16), int(ramdisk[2], 16) + 1) == (initrd.start, end)

@@ -21,6 +21,12 @@ sums() {
 
 bytes() { od -v -A n -t x1 "$1"; }
 
+nodes() {
+	for node in /sys/kernel/boot_params/setup_data/*; do
+		[ -f "$node/type" ] && cat "$node/type" && bytes "$node/data"
+	done
+}
+
 dmesg -n 1
 block release uname -r
 block cmdline bytes /proc/cmdline
@@ -28,6 +34,7 @@ block iomem cat /proc/iomem
 block meminfo cat /proc/meminfo
 block cpus grep -c ^processor /proc/cpuinfo
 block boot_params bytes /sys/kernel/boot_params/data
+block setup_data nodes
 block files sums /payload
 block tables sums /sys/firmware/acpi/tables
 block dmesg dmesg

@@ -81,6 +81,14 @@ class Report:
         return bytes.fromhex(self["boot_params"])
 
     @property
+    def setup_data(self) -> list[tuple[int, bytes]]:
+        """Type and data of each node of the list, as the kernel shows them."""
+        nodes = re.findall(
+            r"^(0x[0-9a-f]+)\n((?: [0-9a-f ]+\n)*)", self["setup_data"], re.MULTILINE
+        )
+        return [(int(type_, 16), bytes.fromhex(data)) for type_, data in nodes]
+
+    @property
     def files(self) -> dict[str, str]:
         """The SHA-256 of each file of the initrd's payload."""
         return _sums(self["files"])

@@ -19,6 +19,7 @@ from hvmlite.guest.place import place
 from hvmlite.model import (
     BootInfo,
     Ending,
+    Framebuffer,
     Kind,
     MemoryRange,
     MemoryType,
@@ -26,9 +27,11 @@ from hvmlite.model import (
     Offer,
     Piece,
     Ref,
+    Refusal,
     RunOptions,
+    SetupNode,
 )
-from hvmlite.protocols import linux32, linux64
+from hvmlite.protocols import linux16, linux32, linux64
 from initramfs import Archive
 
 pytestmark = pytest.mark.boot
@@ -245,6 +248,41 @@ def test_a_memory_map_of_more_than_128_records_arrives(kernels, initrds, protoco
     assert [(r.start, r.end) for r in plan.boot_info.memory_map if r.type == 2] == reserved
 
 
+@pytest.mark.parametrize("protocol", [linux64, linux32, linux16], ids=lambda p: p.NAME)
+@pytest.mark.parametrize("name", ["6.12-cloud", "6.1-686-pae"])
+def test_what_only_linux_is_told_arrives(kernels, initrds, name, protocol):
+    """Nodes of setup_data, a frame buffer, the subarchitecture's data."""
+    if name == "6.1-686-pae" and protocol is linux64:
+        assert isinstance(protocol.offers(hvmlite.open_image(kernels[name])), Refusal)
+        return
+    nodes = (SetupNode(0x1234, b"first"), SetupNode(9, b"seed" * 8), SetupNode(0x1235, b"x" * 5000))
+    info = BootInfo(
+        LINE.encode(),
+        (Module(initrds.of(name).read_bytes(), b"", "initrd"),),
+        framebuffer=None if protocol is linux16 else Framebuffer(0xFD000000, 800, 600, 3200),
+        setup_data=nodes,
+        hardware_subarch_data=0x1122334455667788,
+    )
+    plan = plan_with([], kernels[name], None, protocol, info=info)
+    report = finish(qemu.start(plan, RunOptions()), TIMEOUT)
+    found = report.setup_data
+    assert [type_ for type_, _ in found] == [node.type for node in nodes]
+    # The seed is wiped once it is used (parse_setup_data in arch/x86/kernel/setup.c).
+    assert (found[0][1], found[2][1]) == (nodes[0].data, nodes[2].data)
+    assert not any(found[1][1])
+    page = report.boot_params
+    assert int.from_bytes(page[0x240:0x248], "little") == 0x1122334455667788
+    assert int.from_bytes(page[0x250:0x258], "little") == plan.address_of("setup_data 0")
+    if protocol is not linux16:
+        screen = bytearray(64)
+        for at, size, value in (
+            (0x0F, 1, 0x23), (0x12, 2, 800), (0x14, 2, 600), (0x16, 2, 32), (0x18, 4, 0xFD000000),
+            (0x1C, 4, 30), (0x24, 2, 3200), (0x26, 8, 0x1808_0008_0808_1008), (0x32, 2, 1),
+        ):  # fmt: skip
+            screen[at : at + size] = value.to_bytes(size, "little")
+        assert page[:64] == bytes(screen)
+
+
 def hole(start, end):
     return Piece(
         f"hole at {start:#x}", kind=Kind.CODE, size=end - start, at=start,
@@ -252,10 +290,12 @@ def hole(start, end):
     )  # fmt: skip
 
 
-def plan_with(extra, kernel, initrd, protocol, line=LINE, memory=512 * MIB, machine=None):
+def plan_with(
+    extra, kernel, initrd, protocol, line=LINE, memory=512 * MIB, machine=None, info=None
+):
     """What :func:`hvmlite.plan` makes, and some pieces more."""
     extra = [extra] if isinstance(extra, Piece) else extra
-    info = BootInfo(line.encode(), (Module(initrd.read_bytes(), b"", "initrd"),))
+    info = info or BootInfo(line.encode(), (Module(initrd.read_bytes(), b"", "initrd"),))
     machine = machine or qemu.machine(memory, 1)
     offer = protocol.offers(hvmlite.open_image(kernel))
     entry = protocol.encode(offer, info, machine, Ref(acpi.RSDP))
