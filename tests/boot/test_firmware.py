@@ -11,7 +11,6 @@ import pytest
 import hvmlite
 from hvmlite import cli
 from hvmlite.errors import RequestError
-from hvmlite.model import Ending
 
 pytestmark = pytest.mark.boot
 FIRMWARES = {"seabios": "bios", "ovmf": "efi"}
@@ -21,38 +20,15 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("firmware", "platform"), [("seabios", "pc"), ("ovmf", "efi")])
-def test_a_grub_rescue_iso(images, firmware, platform):
-    iso = images["grub-rescue"] / "rescue.iso"
-    with hvmlite.run(iso, firmware=firmware) as guest:
-        assert guest.protocol == FIRMWARES[firmware]
-        guest.expect(f"grub-rescue: GRUB started on {platform}", 120)
-        assert guest.wait(60).kind is Ending.SHUTDOWN
-
-
 @pytest.mark.parametrize("firmware", FIRMWARES)
 def test_the_debian_installer_iso(images, firmware):
     iso = images["debian-netboot"] / "netboot.iso"
     before = digest(iso)
     with hvmlite.run(iso, firmware=firmware, memory=1 << 30) as guest:
-        guest.expect(r"Linux version 6\.1", 240)
-        found = guest.expect(r"(DMI|efi): [^\r\n]*", 120)[0]
-    assert found.startswith(b"efi: EFI v" if firmware == "ovmf" else b"DMI: QEMU"), found
+        assert guest.protocol == FIRMWARES[firmware]
+        guest.expect("GNU GRUB", 120)
+        guest.expect("Starting system log daemon: syslogd, klogd", 300)
     assert digest(iso) == before
-
-
-@pytest.mark.parametrize("file", ["memtest86+x64.iso", "memtest86+ia32.iso"])
-def test_memtest86_by_a_bios(images, file):
-    with hvmlite.run(images["memtest86+"] / file, firmware="seabios") as guest:
-        guest.expect(r"Memtest86\+ v6", 120)
-
-
-def test_a_kernel_that_is_a_boot_sector_too(images):
-    """memtest86+ reads the rest of itself from the disk that it was started from."""
-    path = images["memtest86+"] / "memtest86+x64.bin"
-    with hvmlite.run(path, protocol="bios") as guest:
-        assert guest.plan.machine.firmware == "seabios"
-        guest.expect("Booting from Hard Disk", 60)
 
 
 def test_ipxe_by_a_bios(images):
