@@ -28,7 +28,7 @@ entry() {
 	loader=$(hexdump -s 528 -n 1 -e '1/1 "%02x"' /sys/kernel/boot_params/data)
 	case "$version/$loader" in
 	0x020c/b0 | 0x020c/90) way="PVH: Linux's PVH entry wrote the zero page" ;;
-	*) way="not PVH" ;;
+	*) way="Linux's boot protocol: the loader wrote the zero page, or the setup code did" ;;
 	esac
 	echo "$way (loader 0x$loader, version $version)"
 }

@@ -1,4 +1,4 @@
-"""hvmlite boots x86 guests by their own entry ABI: PVH today, the others follow.
+"""hvmlite boots any x86 guest through any entry ABI that its image offers.
 
 The calls here are the command line's verbs::
 

@@ -63,7 +63,7 @@ def test_the_guest_does_not_say_pvh_when_it_was_not(kernels, tmp_path):
         command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
     )
     said = words(result.stdout.decode(errors="replace"))
-    assert said["entered by"].startswith("not PVH ")
+    assert said["entered by"].startswith("Linux's boot protocol: ")
     assert said["command line"] == "console=ttyS0 quiet"
 
 

@@ -80,6 +80,6 @@ def _dispatch(arguments: list[str], *, last: bool) -> int:
 
 def _help() -> str:
     verbs = "".join(f"  {name:<10}{text}\n" for name, text, _ in VERBS)
-    about = 'Boots x86 kernels by their own entry ABI (PVH, "HVMlite").\n'
+    about = 'Boots x86 images by any entry ABI they offer: PVH ("HVMlite"), Linux, multiboot.\n'
     more = "\n`hvmlite VERB --help` lists the options of a verb; every verb has --json.\n"
     return f"{_USAGE}\n{about}\nverbs:\n{verbs}{more}{_EPILOGUE}"

@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     add = parser.add_argument
-    add("images", metavar="IMAGE", nargs="+", help="a bzImage or an ELF kernel")
+    add("images", metavar="IMAGE", nargs="+", help="a bzImage, a UKI, an ELF kernel or a disk")
     guest = parser.add_argument_group("the guests")
     add = guest.add_argument
     add(
