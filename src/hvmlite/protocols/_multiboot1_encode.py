@@ -50,7 +50,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     Memory sizes and map, command line, modules, ELF sections, loader name and a frame buffer are
     told. Boot device, drives, configuration table, APM and VBE are a BIOS's to tell, and absent.
 
-    :param rsdp: not told: the document has no field for it
+    :param rsdp: the document has no field for it; it is found by the EBDA, as on a PC
     :raises RequestError: a command line has a NUL in it
     """
     check_lines(info, None)
@@ -60,7 +60,8 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     window = common.module_window(offer, machine, 0)
     sections = sections_of(offer.image, window) if offer.image.sections else None
     listed = sections if isinstance(sections, Sections) else None
-    pieces = [*kernel, gdt, *modules, *_module_list(info, modules), _memory_map(machine)]
+    firmware = common.bios_pieces(offer, machine, rsdp)
+    pieces = [*kernel, *firmware, gdt, *modules, *_module_list(info, modules), _memory_map(machine)]
     pieces.append(common.low(_COMMAND_LINE, info.cmdline + b"\0", Kind.COMMAND_LINE))
     pieces.append(common.low(_LOADER_NAME, common.LOADER_NAME + b"\0"))
     if listed:
@@ -76,7 +77,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
             "rbx": Ref(_INFO),
             "gdtr": Ref(gdt.name),
         },
-        dropped=tuple(_dropped(offer, info, machine, rsdp, sections)),
+        dropped=tuple(_dropped(offer, info, machine, rsdp if firmware else None, sections)),
     )
 
 
@@ -151,8 +152,8 @@ def _dropped(
     sections: Sections | str | None,
 ) -> list[Dropped]:
     dropped = common.dropped(info, machine)
-    if rsdp or info.rsdp:
-        dropped.append(Dropped("rsdp", "there is no field for it, and kernels look for it in ROM"))
+    if rsdp is None and info.rsdp:
+        dropped.append(Dropped("rsdp", "there is no field for it"))
     if header_of(offer.image).flags & HeaderFlag.VIDEO_MODE and info.framebuffer is None:
         dropped.append(Dropped("framebuffer", "the kernel asks for a video mode, there is none"))
     if isinstance(sections, str):

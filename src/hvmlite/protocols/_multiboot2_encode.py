@@ -76,7 +76,8 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     ]
     if HeaderTagType.RELOCATABLE in header.present:
         tags.append(_load_base(kernel))
-    pieces = [*kernel, gdt, *modules]
+    firmware = common.bios_pieces(offer, machine, rsdp)
+    pieces = [*kernel, *firmware, gdt, *modules]
     if isinstance(sections, Sections):
         pieces += sections.pieces
         tags.append(_sections(sections))

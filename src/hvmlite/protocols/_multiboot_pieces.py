@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hvmlite.guest import layout, segments
+from hvmlite.guest import bios, layout, segments
 from hvmlite.guest.layout import Window
 from hvmlite.model import (
     BootInfo,
@@ -16,6 +16,7 @@ from hvmlite.model import (
     Offer,
     Piece,
     Preference,
+    Ref,
 )
 from hvmlite.protocols._pieces import flat_cpu, module_piece
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOADER_NAME",
+    "bios_pieces",
     "cpu",
     "dropped",
     "low",
@@ -67,6 +69,23 @@ def cpu(gdt: Piece, magic: int) -> CpuState:
     return replace(flat_cpu(gdt, segments.CODE32, segments.DATA32, segments.TSS), rax=magic)
 
 
+def bios_pieces(offer: Offer, machine: Machine, rsdp: Ref | None) -> tuple[Piece, ...]:
+    """Return the BIOS that a multiboot kernel finds under it on a PC, and may call in real mode.
+
+    Xen takes the place of its trampoline and its memory map from there, and looks for the RSDP in
+    the EBDA. Nothing is returned for a kernel that lies in its place, or if the machine has no RAM
+    there.
+    """
+    windows = (layout.IVT, layout.BDA, layout.BIOS)
+    lies_there = any(
+        segment.memsz and segment.paddr < window.high and window.low < segment.end
+        for segment in offer.image.segments
+        for window in windows
+    )
+    base = any(block.start == 0 and block.end >= layout.BIOS.high for block in machine.ram)
+    return () if lies_there or not base else bios.pieces(machine, rsdp)
+
+
 def module_window(offer: Offer, machine: Machine, modules: int) -> Window:
     """Return where modules lie, as low as possible.
 
@@ -87,11 +106,11 @@ def module_window(offer: Offer, machine: Machine, modules: int) -> Window:
 
 
 def module_pieces(offer: Offer, info: BootInfo, machine: Machine) -> list[Piece]:
-    """Return the modules, each on whole pages, in their order from low to high addresses."""
-    pages = sum(-(-len(module.data) // layout.PAGE) + 1 for module in info.modules)
-    window = module_window(offer, machine, pages * layout.PAGE)
+    """Return the modules, each on whole pages of its own: guests free them page by page."""
+    sizes = [-(-len(module.data) // layout.PAGE) * layout.PAGE for module in info.modules]
+    window = module_window(offer, machine, sum(sizes) + layout.PAGE * len(sizes))
     pieces = [module_piece(number, m, window) for number, m in enumerate(info.modules)]
-    return [replace(piece, top=False) for piece in pieces]
+    return [replace(piece, top=False, size=size) for piece, size in zip(pieces, sizes, strict=True)]
 
 
 def map_limit(machine: Machine) -> int:
