@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from hvmlite.cli._answer import dumps
 from hvmlite.cli._style import Style
 from hvmlite.cli.render.inspect import Report
 from hvmlite.errors import FormatError
+from hvmlite.model import Preference
 
 EVIL = values.EVIL
 
@@ -60,7 +62,7 @@ def test_the_document_says_what_was_found():
     assert [offer["protocol"] for offer in found["offers"]] == ["pvh", "linux32", "bios"]
     assert [offer["firmware"] for offer in found["offers"]] == ["", "", "seabios"]
     assert found["offers"][0]["relocation"] == {
-        "align": 0x200000, "lowest": 1 << 20, "highest": 0xFFFFFFFF
+        "align": 0x200000, "lowest": 1 << 20, "highest": 0xFFFFFFFF, "preference": "linked"
     }  # fmt: skip
     (refusal,) = found["refusals"]
     assert refusal["reasons"][0]["needed"] == "XLF_KERNEL_64 needed"
@@ -69,6 +71,17 @@ def test_the_document_says_what_was_found():
     assert [note["value"] for note in notes[:2]] == [0x1000370, [1, 2, 1 << 63]]
     assert notes[3]["value"] is None
     assert (notes[3]["desc"], notes[3]["desc_size"]) == ("00" * 256, 1000)
+
+
+@pytest.mark.parametrize("preference", ["lowest", "highest"])
+def test_an_image_that_wants_to_lie_elsewhere_says_so(preference):
+    first, *others = values.answers(INNER)
+    wish = replace(first.relocation, preference=Preference(preference))
+    made = Report.of(INNER, (replace(first, relocation=wish), *others))
+    (line,) = [each for each in made.lines(Style()) if "may be moved" in each]
+    assert line.endswith(f"by multiples of 2 MiB, wants the {preference} place")
+    found = json.loads(dumps(made.document()))
+    assert found["offers"][0]["relocation"]["preference"] == preference
 
 
 def test_a_payload_that_cannot_be_unpacked_is_reported_not_raised():

@@ -182,7 +182,12 @@ def _offer(offer: Offer) -> Document:
         "needs": offer.needs,
         "cmdline_limit": offer.cmdline_limit,
         "relocation": move
-        and {"align": move.align, "lowest": move.lowest, "highest": move.highest},
+        and {
+            "align": move.align,
+            "lowest": move.lowest,
+            "highest": move.highest,
+            "preference": str(move.preference),
+        },
         "firmware": offer.firmware,
         "facts": pairs(offer.facts),
     }
@@ -222,7 +227,8 @@ def _offer_lines(offer: Offer) -> Iterator[str]:
     if offer.relocation is not None:
         move = offer.relocation
         span = f"{address(move.lowest)}-{address(move.highest)}"
-        yield f"may be moved within {span}, by multiples of {size(move.align)}"
+        wish = "" if move.preference == "linked" else f", wants the {move.preference} place"
+        yield f"may be moved within {span}, by multiples of {size(move.align)}{wish}"
     yield from (f"{escape(name)}: {escape(value)}" for name, value in offer.facts)
 
 
