@@ -120,6 +120,21 @@ def test_modules_lie_behind_the_kernel_as_low_as_possible():
     assert made.address_of("module 1") == START + 0x15000
 
 
+def test_modules_lie_in_their_order_whatever_their_sizes_are():
+    # Kernels take the end of the last module, or even of the first, for the end of what is used.
+    sizes = (1, 0x5000, 0, 0x1001, 7)
+    modules = tuple(Module(b"m" * size) for size in sizes)
+    made, memory = plan(info=BootInfo(modules=modules), on=machine(reserved=(HOLE, BEHIND)))
+    listed = u32(memory, made.cpu.rbx + 24)
+    rows = [struct.unpack("<II", memory.read(listed + 16 * n, 8)) for n in range(len(sizes))]
+    assert rows == sorted(rows)
+    assert [end - start for start, end in rows] == list(sizes)
+    assert rows[0][0] == BEHIND.end  # all of them, since they do not fit before it
+
+
+BEHIND = MemoryRange(START + 0x5000, START + 0x6000, MemoryType.RESERVED)
+
+
 def test_modules_lie_before_a_kernel_behind_which_there_is_no_room():
     at = elf(header1(), paddr=60 * MIB)
     made, _ = plan(at, BootInfo(modules=(Module(bytes(8 * MIB)),)))

@@ -56,7 +56,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     check_lines(info, None)
     kernel = elf_kernel(offer.image, whole=False)
     gdt = segments.gdt(segments.CODE32, segments.DATA32, segments.TSS)
-    modules = common.module_pieces(offer, info, machine)
+    modules, moves = common.module_pieces(offer, info, machine)
     window = common.module_window(offer, machine, 0)
     sections = sections_of(offer.image, window) if offer.image.sections else None
     listed = sections if isinstance(sections, Sections) else None
@@ -77,6 +77,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
             "rbx": Ref(_INFO),
             "gdtr": Ref(gdt.name),
         },
+        relocations=moves,
         dropped=tuple(_dropped(offer, info, machine, rsdp if firmware else None, sections)),
     )
 

@@ -65,7 +65,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     _check_consoles(header, info, machine)
     kernel = elf_kernel(offer.image, whole=False)
     gdt = segments.gdt(segments.CODE32, segments.DATA32, segments.TSS)
-    modules = common.module_pieces(offer, info, machine)
+    modules, moves = common.module_pieces(offer, info, machine)
     window = common.module_window(offer, machine, 0)
     sections = sections_of(offer.image, window) if offer.image.sections else None
     tags = [
@@ -95,7 +95,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
             "rbx": Ref(_INFO),
             "gdtr": Ref(gdt.name),
         },
-        relocations={KERNEL: offer.relocation} if offer.relocation else {},
+        relocations=moves | ({KERNEL: offer.relocation} if offer.relocation else {}),
         dropped=tuple(_dropped(info, machine, rsdp, sections)),
     )
 

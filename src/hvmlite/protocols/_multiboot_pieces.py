@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from hvmlite.guest import bios, layout, segments
@@ -17,6 +18,7 @@ from hvmlite.model import (
     Piece,
     Preference,
     Ref,
+    Relocation,
 )
 from hvmlite.protocols._pieces import flat_cpu, module_piece
 
@@ -45,6 +47,8 @@ LOADER_NAME = b"hvmlite (as GRUB 2)"
 unless the loader's name has "GRUB " and no 0 behind it (`loader_is_grub2` in xen/arch/x86/setup.c).
 Ours are, like those of GRUB 2, what the user wrote and nothing else."""
 
+_MODULES = "modules"
+"""The group of the modules' pieces."""
 _CARVED = 32
 """Records that pieces can add to the memory map: each range of ACPI tables, and RAM after it."""
 _BASE_KIB = layout.LEGACY_HOLE.low >> 10
@@ -96,7 +100,7 @@ def module_window(offer: Offer, machine: Machine, modules: int) -> Window:
     """
     high = layout.FOUR_GIB - layout.PAGE
     after = max(segment.end for segment in offer.image.segments)
-    after = max(layout.HIGH_MEMORY, -(-after // layout.PAGE) * layout.PAGE)
+    after = max(layout.HIGH_MEMORY, _pages(after))
     stays = offer.relocation is None or offer.relocation.preference is Preference.LINKED
     if stays and any(
         block.start <= after and min(block.end, high) - after >= modules for block in machine.ram
@@ -105,12 +109,27 @@ def module_window(offer: Offer, machine: Machine, modules: int) -> Window:
     return Window(layout.HIGH_MEMORY, high)
 
 
-def module_pieces(offer: Offer, info: BootInfo, machine: Machine) -> list[Piece]:
-    """Return the modules, each on whole pages of its own: guests free them page by page."""
-    sizes = [-(-len(module.data) // layout.PAGE) * layout.PAGE for module in info.modules]
-    window = module_window(offer, machine, sum(sizes) + layout.PAGE * len(sizes))
-    pieces = [module_piece(number, m, window) for number, m in enumerate(info.modules)]
-    return [replace(piece, top=False, size=size) for piece, size in zip(pieces, sizes, strict=True)]
+def module_pieces(
+    offer: Offer, info: BootInfo, machine: Machine
+) -> tuple[list[Piece], dict[str, Relocation]]:
+    """Return the modules, one after the other, and how they may move.
+
+    In their order, since kernels take the end of the last one for the end of all; each on whole
+    pages of its own, since guests free them page by page.
+    """
+    sizes = [_pages(len(module.data)) for module in info.modules]
+    window = module_window(offer, machine, sum(sizes))
+    starts = accumulate(sizes, initial=window.low)
+    pieces = [
+        replace(module_piece(number, module, window), at=at, size=size, top=False, group=_MODULES)
+        for number, (module, at, size) in enumerate(zip(info.modules, starts, sizes, strict=False))
+    ]
+    move = Relocation(layout.PAGE, window.low, window.high - 1, Preference.LOWEST)
+    return pieces, {_MODULES: move} if pieces else {}
+
+
+def _pages(size: int) -> int:
+    return -(-size // layout.PAGE) * layout.PAGE
 
 
 def map_limit(machine: Machine) -> int:
