@@ -220,6 +220,8 @@ def test_a_kernel_that_lies_there_goes_without():
     made, _ = plan(low)
     assert made.address_of("kernel segment 0") == 0x100
     assert "BIOS" not in {piece.name for piece in made.pieces}
+    assert made.dropped == ()
+    assert [d.field for d in plan(low, tables=True)[0].dropped] == ["rsdp"]
 
 
 # What cannot be said

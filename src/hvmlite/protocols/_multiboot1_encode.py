@@ -78,7 +78,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
             "gdtr": Ref(gdt.name),
         },
         relocations=moves,
-        dropped=tuple(_dropped(offer, info, machine, rsdp if firmware else None, sections)),
+        dropped=(*_rsdp_dropped(info, rsdp, firmware), *_dropped(offer, info, machine, sections)),
     )
 
 
@@ -145,16 +145,18 @@ def _information(info: BootInfo, sections: Sections | None) -> Piece:
     return replace(common.low(_INFO, size=MultibootInfo.SIZE, late=late), fixups=fixups)
 
 
+def _rsdp_dropped(
+    info: BootInfo, rsdp: Ref | None, firmware: tuple[Piece, ...]
+) -> Iterable[Dropped]:
+    # It is found by the EBDA, whose address is in the BIOS data area, or not at all.
+    if not (rsdp and firmware) and (rsdp or info.rsdp):
+        yield Dropped("rsdp", "there is no field for it, and no BIOS data area that leads to it")
+
+
 def _dropped(
-    offer: Offer,
-    info: BootInfo,
-    machine: Machine,
-    rsdp: Ref | None,
-    sections: Sections | str | None,
+    offer: Offer, info: BootInfo, machine: Machine, sections: Sections | str | None
 ) -> list[Dropped]:
     dropped = common.dropped(info, machine)
-    if rsdp is None and info.rsdp:
-        dropped.append(Dropped("rsdp", "there is no field for it"))
     if header_of(offer.image).flags & HeaderFlag.VIDEO_MODE and info.framebuffer is None:
         dropped.append(Dropped("framebuffer", "the kernel asks for a video mode, there is none"))
     if isinstance(sections, str):

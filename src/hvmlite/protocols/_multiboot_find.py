@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Search", "find"]
 
-_BEYOND = 16 << 20
+_BEYOND = 4 << 20
 """So far behind the window a header is looked for: where a linker may have pushed it."""
 _CANDIDATES = 256
 """So many magics are looked at outside the exact places: hostile files may be full of them."""
