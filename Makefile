@@ -3,6 +3,7 @@
 #
 #   make test SEED=1234                   repeats a run: pytest prints the seed of each
 #   make test ARGS='-k elf -x'            anything more for pytest
+#   make test JOBS=1                      one test at a time (default: one for each processor)
 #   make demo PYTHON=python3.12           the interpreter to make .venv with
 
 PYTHON ?= python3
@@ -10,7 +11,10 @@ SEED ?=
 ARGS ?=
 
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest $(if $(SEED),--randomly-seed=$(SEED)) $(ARGS)
+# A guest keeps one processor busy while its test waits: a worker for each, a file's tests together.
+JOBS ?= auto
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	$(if $(SEED),--randomly-seed=$(SEED)) $(ARGS)
 
 .PHONY: help demo test nightly bench lint clean setup-demo setup-test stub
 .DELETE_ON_ERROR:

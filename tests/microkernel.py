@@ -6,6 +6,7 @@ by C code of its own, and says both as one line of JSON.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 from dataclasses import dataclass
@@ -46,10 +47,12 @@ DOORS = [(build, abi) for build, abis in ABIS.items() for abi in abis]
 
 
 def build() -> None:
-    """Make all builds that are not there or older than their sources."""
-    subprocess.run(
-        ["make", "--silent", "-C", SOURCE, f"OUT={FOLDER}"], check=True, stdin=subprocess.DEVNULL
-    )
+    """Make all builds that are not there or older than their sources; one process at a time."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = ["make", "--silent", "-C", SOURCE, f"OUT={FOLDER}"]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 def symbol(build: str, name: str) -> int:
