@@ -231,6 +231,19 @@ def test_wild_memory_is_a_format_error_or_a_map(vector, header, ebda, magic):
     assert found == 0 or memory.read(found, 8) == b"RSD PTR "
 
 
+def test_a_record_that_wraps_is_a_format_error():
+    header = b"HVMLBIOS" + bytes([0x14, 0, 0, 0, 1]) + bytes(7)
+    start = (1 << 64) - 2
+    for size in (2, 3):
+        numbers = [start.to_bytes(8, "little"), size.to_bytes(8, "little"), b"\1\0\0\0"]
+        memory = Bytes({0x90000: header + b"".join(numbers), 0x56: b"\0\x90"})
+        if size == 2:
+            assert bios.memory_map(memory) == (MemoryRange(start, 1 << 64),)
+            continue
+        with pytest.raises(FormatError, match=f"record 0 is 0x3 bytes at {start:#x}, an end"):
+            bios.memory_map(memory)
+
+
 @pytest.mark.parametrize("cut", [0, 0x100, 0x55, 0x400, 0x4FF])
 def test_memory_that_ends_early(cut):
     memory = Bytes({})

@@ -29,10 +29,10 @@ def memory_map(machine: Machine, carved: Iterable[MemoryRange]) -> tuple[MemoryR
             continue
         if merged and merged[-1].end == start and merged[-1].type == type_:
             start = merged.pop().start
-        merged.append(MemoryRange(start, end, _known(type_)))
+        merged.append(MemoryRange(start, end, known(type_)))
     return tuple(merged)
 
 
-def _known(type_: int) -> int:
-    # The enum's member where there is one, so that maps show names.
+def known(type_: int) -> int:
+    """Return the enum's member where there is one, so that maps show names."""
     return MemoryType(type_) if type_ in MemoryType.__members__.values() else type_

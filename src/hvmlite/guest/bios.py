@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hvmlite import blobs
 from hvmlite.errors import FormatError, PlacementError
 from hvmlite.guest import layout
+from hvmlite.guest._map import known
 from hvmlite.model import (
     DescriptorTable,
     Fixup,
@@ -200,11 +201,14 @@ def memory_map(memory: GuestMemory) -> tuple[MemoryRange, ...]:
         )
     size = header.map_count * BootE820Entry.SIZE
     records = BootE820Entry.unpack_all(memory.read(start + header.map_offset, size))
-    return tuple(MemoryRange(r.addr, r.addr + r.size, _known(r.type)) for r in records)
-
-
-def _known(type_: int) -> int:
-    return MemoryType(type_) if type_ in MemoryType.__members__.values() else type_
+    for number, record in enumerate(records):
+        if record.addr + record.size > 1 << 64:
+            raise FormatError(
+                f"record {number} is {record.size:#x} bytes at {record.addr:#x}, "
+                "an end within 64 bits is needed",
+                source="memory map",
+            )
+    return tuple(MemoryRange(r.addr, r.addr + r.size, known(r.type)) for r in records)
 
 
 def rsdp(memory: GuestMemory) -> int:
