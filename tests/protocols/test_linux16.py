@@ -176,6 +176,17 @@ def test_a_zimage_lies_below_its_setup_code_and_has_room_to_unpack():
     assert placed["unpacked kernel"].end > 5 * MIB
 
 
+@pytest.mark.parametrize("version", [0x200, 0x201, 0x202, 0x209])
+def test_a_zimage_is_moved_by_its_setup_code_over_nothing_of_ours(version):
+    """``do_move`` in arch/i386/boot/setup.S of Linux 2.4: 0x10000-0x90000 to 0x1000."""
+    image = bzimage(loadflags=0, version=version, code32_start=0x1000)
+    made, memory = plan(image, replace(INFO, setup_data=(SetupNode(9, b"seed"),)))
+    assert number(memory.read(0x90000, 0x400), 0x214, 4) == 0x1000  # where it is entered then
+    moved = [piece.name for piece in made.pieces if piece.start < 0x90000 and piece.end > 0x1000]
+    assert moved == ["kernel"]
+    assert linux16.decode(memory, made.cpu).cmdline == INFO.cmdline
+
+
 @pytest.mark.parametrize("align", [0, 3])
 def test_fuzz_a_zimage_is_not_moved_whatever_its_alignment_is(align):
     made, _ = plan(bzimage(loadflags=0, kernel_alignment=align))

@@ -24,6 +24,7 @@ __all__ = [
     "LINUX_SETUP",
     "LINUX_SETUP_OLD",
     "LINUX_ZIMAGE",
+    "LINUX_ZIMAGE_LINE",
     "LOW_MEMORY",
     "MODULES",
     "MULTIBOOT",
@@ -126,7 +127,14 @@ LINUX_SETUP_OLD = 0x90000
 """Where kernels before boot protocol 2.02, and those that are loaded low, must have it."""
 
 LINUX_ZIMAGE = Window(0x10000, LINUX_SETUP_OLD)
-"""Where the protected-mode part of a zImage is loaded, and how far it may reach."""
+"""Where the protected-mode part of a zImage is loaded, and how far it may reach.
+
+Its setup code moves it down to 0x1000 (``move_kernel_around`` in arch/x86/boot/pm.c, up to Linux
+2.6.29), some versions with all that is below the setup code: nothing else can lie there.
+"""
+
+LINUX_ZIMAGE_LINE = Window(LINUX_SETUP_OLD, BIOS.low)
+"""Where a zImage's command line can lie, if not in the setup's own segment."""
 
 MODULES = Window(HIGH_MEMORY, FOUR_GIB)
 """Modules: above the first MiB, which Linux keeps for itself, and below 4 GiB because the zero page

@@ -68,7 +68,7 @@ def filled_in(header: SetupHeader, info: BootInfo) -> SetupHeader:
 
 
 def fixups(
-    kernel: Piece, info: BootInfo, nodes: str | None, *, line: bool = True
+    kernel: Piece | None, info: BootInfo, nodes: str | None, *, line: bool = True
 ) -> Iterator[Fixup]:
     """Yield the addresses that are written into the header.
 
@@ -76,10 +76,12 @@ def fixups(
     page has the upper half elsewhere; a kernel lies higher only if it is entered in 64-bit mode,
     and then nobody reads the field.
 
+    :param kernel: what is entered in protected mode; None if the header says that already
     :param nodes: the piece that is the first of the setup_data list
     :param line: whether the command line is a piece (2.02)
     """
-    yield _address("code32_start", kernel.name, 0)
+    if kernel is not None:
+        yield _address("code32_start", kernel.name, 0)
     if line:
         yield _address("cmd_line_ptr", COMMAND_LINE)
     if initrd_size(info):

@@ -83,11 +83,13 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     kernel = kernel_pieces(offer, layout.FOUR_GIB) if high(header) else _zimage(offer)
     nodes = []
     if header.version >= Version.V2_09:
-        nodes = handed.setup_data(info, layout.Window(layout.FIRST_FREE, layout.FOUR_GIB))
+        low = layout.FIRST_FREE if high(header) else layout.HIGH_MEMORY
+        nodes = handed.setup_data(info, layout.Window(low, layout.FOUR_GIB))
     pieces = [*bios.pieces(machine, rsdp), *kernel, *nodes]
     pieces.append(_setup(offer, header, info, kernel[0], nodes[0].name if nodes else None))
     if not old(header):
-        pieces.append(handed.command_line(offer, info, layout.REAL_MODE))
+        window = layout.REAL_MODE if high(header) else layout.LINUX_ZIMAGE_LINE
+        pieces.append(handed.command_line(offer, info, window))
     pieces += handed.initrd(info, initrd_end(offer))
     return Entry(
         protocol=offer.protocol,
@@ -119,8 +121,10 @@ def _setup(
     offer: Offer, header: SetupHeader, info: BootInfo, kernel: Piece, nodes: str | None
 ) -> Piece:
     # Boot sector and setup code with the header filled in, room for heap and stack; before 2.02
-    # the command line behind them.
+    # the command line behind them. A zImage is entered where its setup code moves it, not where it
+    # is loaded: `code32_start` says so already.
     size, heap_end = setup_size(header), _heap_end(header)
+    entered = kernel if high(header) else None
     filled = filled_in(header, info)
     if header.version >= Version.V2_01:
         flags = filled.loadflags | LoadFlags.CAN_USE_HEAP
@@ -149,7 +153,7 @@ def _setup(
         kind=Kind.CODE,
         size=_LINE_END_OLD if base(header) == layout.LINUX_SETUP_OLD else _SEGMENT,
         at=base(header),
-        fixups=tuple(fixups(kernel, info, nodes, line=not old(header))),
+        fixups=tuple(fixups(entered, info, nodes, line=not old(header))),
         late=checked,
         seal=seal(offer),
     )
