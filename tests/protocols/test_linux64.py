@@ -36,7 +36,7 @@ def test_a_bzimage_is_entered_0x200_after_its_load_address():
     assert found.entry == PREF + 0x200
     assert found.needs == PREF + 0x400000
     assert found.cmdline_limit == 2047
-    assert found.relocation == Relocation(0x200000, PREF, (64 << 30) - 1, 0x200000)
+    assert found.relocation == Relocation(0x200000, PREF, (64 << 30) - 1, least=0x200000)
     assert not image.payload.asked  # nothing is unpacked for it
 
 
