@@ -187,6 +187,15 @@ def test_a_zimage_is_moved_by_its_setup_code_over_nothing_of_ours(version):
     assert linux16.decode(memory, made.cpu).cmdline == INFO.cmdline
 
 
+@pytest.mark.parametrize("version", [0x201, 0x202, 0x204])
+def test_before_2_05_a_kernel_unpacks_itself_below_its_setup_code(version):
+    """``move_routine_start`` at 0x1000, and what is unpacked up to the setup or 0x90000."""
+    made, memory = plan(bzimage(version=version))
+    low = [p.name for p in made.pieces if p.start < 0x90000 and p.end > 0x1000]
+    assert low == ([] if version < 0x202 else ["setup"])
+    assert linux16.decode(memory, made.cpu).cmdline == INFO.cmdline
+
+
 @pytest.mark.parametrize("align", [0, 3])
 def test_fuzz_a_zimage_is_not_moved_whatever_its_alignment_is(align):
     made, _ = plan(bzimage(loadflags=0, kernel_alignment=align))

@@ -36,7 +36,7 @@ def test_a_bzimage_is_entered_where_it_is_loaded():
     found = offer(image)
     assert (found.protocol, found.image, found.nested) == ("linux32", image, False)
     assert (found.entry, found.needs) == (PREF, PREF + 0x400000)
-    assert found.relocation == Relocation(0x200000, PREF, (4 << 30) - 1, 0x200000)
+    assert found.relocation == Relocation(0x200000, PREF, (4 << 30) - 1, least=0x200000)
     assert not image.payload.asked
 
 
@@ -107,6 +107,21 @@ def test_without_init_size_the_payload_s_last_word_counts():
 def test_code_larger_than_init_size_has_room_all_the_same():
     start, end = window(bzimage(init_size=0x1000, code=3 * MIB))
     assert end - start > 3 * MIB
+
+
+@pytest.mark.parametrize("version", [0x202, 0x204, 0x205])
+def test_before_2_05_a_kernel_unpacks_itself_in_base_memory(version):
+    """``setup_output_buffer_if_we_run_high`` and ``move_routine_start``, up to Linux 2.6.19."""
+    made = lay_out(linux32, bzimage(version=version), memory=64 * MIB)
+    low = [p.name for p in made.pieces if p.start < 0x90000 and p.end > 0x1000]
+    page = PlanMemory(made).read(made.cpu.rsi, 4096)
+    if version < 0x205:
+        assert low == []
+        assert number(page, 0x1E0, 4) == 63 << 10  # alt_mem_k, else "Less than 4MB of memory"
+    else:
+        assert low == ["GDT", "command line", "zero page"]
+        assert number(page, 0x1E0, 4) == 0
+    assert made.cpu.gdtr.base == made.address_of("GDT")
 
 
 def in_the_way(start, end, image=None, **options):

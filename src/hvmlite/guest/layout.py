@@ -20,11 +20,11 @@ __all__ = [
     "IDENTITY_MAP_END",
     "IVT",
     "LEGACY_HOLE",
+    "LINUX_OLD",
     "LINUX_PVH",
     "LINUX_SETUP",
     "LINUX_SETUP_OLD",
     "LINUX_ZIMAGE",
-    "LINUX_ZIMAGE_LINE",
     "LOW_MEMORY",
     "MODULES",
     "MULTIBOOT",
@@ -133,8 +133,12 @@ Its setup code moves it down to 0x1000 (``move_kernel_around`` in arch/x86/boot/
 2.6.29), some versions with all that is below the setup code: nothing else can lie there.
 """
 
-LINUX_ZIMAGE_LINE = Window(LINUX_SETUP_OLD, BIOS.low)
-"""Where a zImage's command line can lie, if not in the setup's own segment."""
+LINUX_OLD = Window(LINUX_SETUP_OLD, BIOS.low)
+"""Base memory that a zImage, and every kernel before boot protocol 2.05, leaves alone.
+
+Below, from 0x1000 on, such kernels unpack themselves (``LOW_BUFFER_MAX`` in misc.c and
+``move_routine_start`` in head.S of arch/i386/boot/compressed, up to Linux 2.6.19).
+"""
 
 MODULES = Window(HIGH_MEMORY, FOUR_GIB)
 """Modules: above the first MiB, which Linux keeps for itself, and below 4 GiB because the zero page

@@ -49,6 +49,7 @@ def encode32(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -
     """
     code_, data = segments.LINUX_CODE32, segments.LINUX_DATA
     gdt = segments.gdt(code_, data, _TSS)
+    gdt = replace(gdt, low=handed.window(header_of(offer)).low)
     kernel = kernel_pieces(offer, layout.FOUR_GIB)
     pieces = [*kernel, gdt, *_told(offer, kernel[0], info, machine, rsdp)]
     pieces += handed.initrd(info, initrd_end(offer))
@@ -128,8 +129,7 @@ def _told(
     offer: Offer, kernel: Piece, info: BootInfo, machine: Machine, rsdp: Ref | None
 ) -> list[Piece]:
     check_lines(info, offer.cmdline_limit)
-    window = layout.Window(layout.FIRST_FREE, layout.FOUR_GIB)
-    line = handed.command_line(offer, info, window)
+    line = handed.command_line(offer, info, handed.window(header_of(offer)))
     return [*zero_page(offer, kernel, info, machine, rsdp), line]
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "initrd_size",
     "next_node",
     "setup_data",
+    "window",
 ]
 
 COMMAND_LINE = "command line"
@@ -34,7 +35,16 @@ _WORD = 4
 """A cpio archive begins at a multiple of this in the initramfs."""
 
 
-def command_line(offer: Offer, info: BootInfo, window: layout.Window) -> Piece:
+def window(header: SetupHeader) -> layout.Window:
+    """Return where the 32-bit and the 64-bit entry are handed things, the lowest place first.
+
+    A kernel before 2.05 unpacks itself in base memory, all but its end.
+    """
+    modern = header.version >= Version.V2_05
+    return layout.Window(layout.FIRST_FREE if modern else layout.LINUX_OLD.low, layout.FOUR_GIB)
+
+
+def command_line(offer: Offer, info: BootInfo, where: layout.Window) -> Piece:
     """Return the command line with its NUL, and zeros as far as the kernel copies it."""
     return Piece(
         COMMAND_LINE,
@@ -42,8 +52,8 @@ def command_line(offer: Offer, info: BootInfo, window: layout.Window) -> Piece:
         Kind.COMMAND_LINE,
         size=max(_COPIED, (offer.cmdline_limit or 0) + 1),
         align=16,
-        low=window.low,
-        high=window.high,
+        low=where.low,
+        high=where.high,
     )
 
 
@@ -91,7 +101,7 @@ def initrd(info: BootInfo, end: int) -> list[Piece]:
     ]
 
 
-def setup_data(info: BootInfo, window: layout.Window) -> list[Piece]:
+def setup_data(info: BootInfo, where: layout.Window) -> list[Piece]:
     """Return the nodes that were asked for, each with the address of the next.
 
     They lie in RAM that the memory map calls RAM: the kernel keeps them for itself, and overwrites
@@ -113,8 +123,8 @@ def setup_data(info: BootInfo, window: layout.Window) -> list[Piece]:
                 names[number],
                 SetupData(type=node.type, len=len(node.data)).pack() + node.data,
                 align=8,
-                low=window.low,
-                high=window.high,
+                low=where.low,
+                high=where.high,
                 fixups=next_node(names[number + 1 :]),
             )
         )

@@ -88,7 +88,8 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     pieces = [*bios.pieces(machine, rsdp), *kernel, *nodes]
     pieces.append(_setup(offer, header, info, kernel[0], nodes[0].name if nodes else None))
     if not old(header):
-        window = layout.REAL_MODE if high(header) else layout.LINUX_ZIMAGE_LINE
+        modern = high(header) and header.version >= Version.V2_05
+        window = layout.REAL_MODE if modern else layout.LINUX_OLD
         pieces.append(handed.command_line(offer, info, window))
     pieces += handed.initrd(info, initrd_end(offer))
     return Entry(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout
-from hvmlite.model import Fixup, Kind, MemoryRange, Piece, Ref
-from hvmlite.protocols._linux_handed import INITRD, initrd_size, next_node, setup_data
+from hvmlite.model import Fixup, Kind, MemoryRange, MemoryType, Piece, Ref
+from hvmlite.protocols._linux_handed import INITRD, initrd_size, next_node, setup_data, window
 from hvmlite.protocols._linux_header import filled_in, fixups, header_of, seal
 from hvmlite.protocols._linux_screen import screen_info
 from hvmlite.spec.linux import (
@@ -48,13 +48,13 @@ def zero_page(
     :param kernel: what code32_start is the address of
     :raises RequestError: a number does not fit its field
     """
-    window = layout.Window(layout.FIRST_FREE, layout.FOUR_GIB)
     header = header_of(offer)
-    nodes = setup_data(info, window) if header.version >= Version.V2_09 else []
+    where = window(header)
+    nodes = setup_data(info, where) if header.version >= Version.V2_09 else []
     room = _records(machine, header)
     if room > E820_MAX_ENTRIES_ZEROPAGE:
         more = room - E820_MAX_ENTRIES_ZEROPAGE
-        nodes.insert(0, _continuation(more, [node.name for node in nodes], window))
+        nodes.insert(0, _continuation(more, [node.name for node in nodes], where))
     addresses = list(fixups(kernel, info, nodes[0].name if nodes else None))
     if initrd_size(info):
         addresses.append(_address("ext_ramdisk_image", Ref(INITRD), 32))
@@ -72,8 +72,8 @@ def zero_page(
             ZERO_PAGE,
             size=BootParams.SIZE,
             align=layout.PAGE,
-            low=window.low,
-            high=window.high,
+            low=where.low,
+            high=where.high,
             fixups=tuple(addresses),
             late=_with_map(page, room, header, offer.image),
             seal=seal(offer),
@@ -87,11 +87,20 @@ def _with_map(
     def told(ranges: tuple[MemoryRange, ...]) -> bytes:
         _check(ranges, room, header)
         table = _table(ranges[:E820_MAX_ENTRIES_ZEROPAGE])
-        data = bytearray(page.replace(e820_entries=len(table), e820_table=table).pack())
+        extended = _extended_kib(ranges) if header.version < Version.V2_05 else 0
+        filled = page.replace(alt_mem_k=extended, e820_entries=len(table), e820_table=table)
+        data = bytearray(filled.pack())
         _copy_rest(data, image)
         return bytes(data)
 
     return told
+
+
+def _extended_kib(ranges: tuple[MemoryRange, ...]) -> int:
+    # Unpackers before 2.05 do not read the map, and halt with "Less than 4MB of memory" without it.
+    start = layout.HIGH_MEMORY
+    ends = (r.end for r in ranges if r.type == MemoryType.RAM and r.start <= start < r.end)
+    return (min(next(ends, start), layout.FOUR_GIB) - start) >> 10
 
 
 def _address(field: str, ref: Ref, shift: int | None = None) -> Fixup:
@@ -130,7 +139,7 @@ def _table(ranges: tuple[MemoryRange, ...]) -> tuple[BootE820Entry, ...]:
     return tuple(BootE820Entry(addr=r.start, size=r.size, type=r.type) for r in ranges)
 
 
-def _continuation(room: int, others: list[str], window: layout.Window) -> Piece:
+def _continuation(room: int, others: list[str], where: layout.Window) -> Piece:
     # Always there if it may be needed, with no record if it is not. A direct node: what is behind
     # a SETUP_INDIRECT does not become part of the map (parse_setup_data, arch/x86/kernel/setup.c).
     def told(ranges: tuple[MemoryRange, ...]) -> bytes:
@@ -142,8 +151,8 @@ def _continuation(room: int, others: list[str], window: layout.Window) -> Piece:
         kind=Kind.MEMORY_MAP,
         size=SetupData.SIZE + room * BootE820Entry.SIZE,
         align=8,
-        low=window.low,
-        high=window.high,
+        low=where.low,
+        high=where.high,
         fixups=next_node(others),
         late=told,
     )
