@@ -71,7 +71,7 @@ def test_a_real_kernel_says_what_it_is(kernels, name):
     said = subprocess.run(["objdump", "-p", path], capture_output=True, text=True, check=True)
     entry = int(re.search(r"AddressOfEntryPoint\s+(\w+)", said.stdout)[1], 16)
     assert reason == (
-        "UEFI firmware: none, only disks are started by one, "
+        "UEFI firmware: none: it starts disks only, "
         f"its services needed at the entry point, RVA {entry:#x}"
     )
     assert hint.startswith("without firmware: --protocol linux64; else copy it to a FAT partition")
@@ -125,8 +125,21 @@ def test_a_program_for_another_machine_or_of_another_kind():
         "PE subsystem: 3 (Windows, console), 10 (EFI application) needed",
     ]
     assert len(reasons) == 3
-    assert hint.startswith("copy it to a FAT partition as EFI/BOOT/BOOTX64.EFI")
+    assert hint is None  # no OVMF would take it
     assert facts["NX compatible"] == "no"
+
+
+def test_the_hint_is_what_would_work():
+    def told(data: bytes) -> str | None:
+        return refusal(data)[2]
+
+    disk = "copy it to a FAT partition as EFI/BOOT/BOOTX64.EFI and start that disk with "
+    assert told(Pe(list(STUB)).build()) == f"{disk}--firmware ovmf"
+    assert told(Pe(list(STUB), machine=0x14C).build()) is None
+    kernel = bytearray(BZIMAGE)
+    header = Pe([Sect(".setup", b"")], lfanew=0x40, machine=0x14C).build()[:0x1F1]
+    kernel[: len(header)] = header
+    assert told(bytes(kernel)) == "without firmware: --protocol linux32"
 
 
 def test_what_is_no_program():

@@ -47,15 +47,22 @@ def _reasons(image: Image, headers: PeHeaders) -> Iterator[Reason]:
         yield Reason("PE machine", _machine(headers.machine), "x86-64 or i386 needed")
     if headers.subsystem != pe.Subsystem.EFI_APPLICATION:
         yield Reason("PE subsystem", _subsystem(headers), "10 (EFI application) needed")
-    hint = _ON_A_DISK
-    if image.format == "uki" or isinstance(image.header, SetupHeader):
-        hint = f"without firmware: --protocol linux64; else {_ON_A_DISK}"
     yield Reason(
         "UEFI firmware",
-        "none, only disks are started by one",
+        "none: it starts disks only",
         f"its services needed at the entry point, RVA {headers.entry:#x}",
-        hint,
+        _hint(image, headers),
     )
+
+
+def _hint(image: Image, headers: PeHeaders) -> str | None:
+    ways = []
+    wide = headers.machine == pe.Machine.AMD64
+    if image.format == "uki" or isinstance(image.header, SetupHeader):
+        ways.append(f"without firmware: --protocol {'linux64' if wide else 'linux32'}")
+    if wide and headers.subsystem == pe.Subsystem.EFI_APPLICATION:  # what our OVMF takes
+        ways.append(_ON_A_DISK)
+    return "; else ".join(ways) or None
 
 
 def _facts(headers: PeHeaders) -> Iterator[tuple[str, str]]:
