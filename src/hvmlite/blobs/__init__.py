@@ -3,7 +3,7 @@
 ================  ================================================================================
 name              what it is
 ================  ================================================================================
-``bios``          BIOS services for real-mode guests, see :mod:`hvmlite.guest.bios`
+``bios``          services of a PC's BIOS, see :mod:`hvmlite.guest.bios`
 ``report-amd64``  a static ``/init`` that says what the guest learnt, and powers off
 ``report-i386``   the same for 32-bit kernels
 ================  ================================================================================

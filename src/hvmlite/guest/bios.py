@@ -1,4 +1,4 @@
-"""BIOS services for a guest that is started in real mode without firmware.
+"""BIOS services for guests that expect a PC under them: real-mode code, multiboot kernels.
 
 The code is a blob of our own (``stub/bios``). It says where the handler of each interrupt is and
 takes the memory map behind itself. The guest finds what every PC has: the vectors at 0, the BIOS

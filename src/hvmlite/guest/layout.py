@@ -69,7 +69,7 @@ EBDA = 0x9FC00
 """The extended BIOS data area of a PC: the last KiB of base memory, never RAM in a PC's map."""
 
 BIOS = Window(0x9B000, 0x9D000)
-"""The BIOS that guests which are started in real mode get (:mod:`hvmlite.guest.bios`).
+"""The BIOS that real-mode guests and multiboot kernels get (:mod:`hvmlite.guest.bios`).
 
 Near the end of base memory, where INT 12h and the memory map take it away from guests as they do
 with a PC's EBDA. Above 0x9A000, up to which kernels before boot protocol 2.02 keep their real-mode

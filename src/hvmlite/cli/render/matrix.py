@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hvmlite.cli._output import escape
 from hvmlite.cli.render._text import reasons, table
 from hvmlite.cli.render.plan import dropped
-from hvmlite.cli.render.run import end, ended
+from hvmlite.cli.render.run import GUEST_FAILED, NO_VERDICT, end, ended
 from hvmlite.matrix import Verdict
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["console", "document", "explanation", "lines", "status"]
 
 _ERROR = 4
-_GUEST_FAILED = 5
-_NO_VERDICT = 6
 
 _COLOURS = {
     Verdict.PASSED: "green",
@@ -42,8 +40,8 @@ def status(matrix: Matrix) -> int:
     if Verdict.ERROR in verdicts or any(row.trouble for row in matrix.rows):
         return _ERROR
     if verdicts & {Verdict.FAILED, Verdict.DIFFERENT}:
-        return _GUEST_FAILED
-    return _NO_VERDICT if Verdict.NO_ANSWER in verdicts else 0
+        return GUEST_FAILED
+    return NO_VERDICT if Verdict.NO_ANSWER in verdicts else 0
 
 
 def explanation(row: Row, cell: Cell) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hvmlite.cli._answer import Document
     from hvmlite.model import Outcome
 
-__all__ = ["document", "end", "ended", "line", "status"]
+__all__ = ["GUEST_FAILED", "NO_VERDICT", "document", "end", "ended", "line", "status"]
 
 GUEST_FAILED = 5
 NO_VERDICT = 6
