@@ -11,7 +11,7 @@ from hvmlite.protocols._reading import (
     MAX_RECORDS,
     Strings,
     check,
-    known,
+    memory_range,
     read,
 )
 from hvmlite.spec.linux import (
@@ -159,11 +159,4 @@ def _table(page: BootParams) -> tuple[BootE820Entry, ...]:
 
 def _ranges(table: tuple[BootE820Entry, ...], source: str) -> Iterator[MemoryRange]:
     for number, record in enumerate(table):
-        end = record.addr + record.size
-        if end > 1 << 64:
-            raise FormatError(
-                f"record {number} is {record.size:#x} bytes at {record.addr:#x}, "
-                "an end within 64 bits is needed",
-                source=source,
-            )
-        yield MemoryRange(record.addr, end, known(record.type))
+        yield memory_range(number, record.addr, record.size, record.type, source)

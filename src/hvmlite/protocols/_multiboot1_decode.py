@@ -4,7 +4,14 @@ from __future__ import annotations
 from hvmlite.errors import FormatError
 from hvmlite.model import BootInfo, CpuState, Framebuffer, GuestMemory, MemoryRange, Module
 from hvmlite.protocols import _multiboot_reading as common
-from hvmlite.protocols._reading import MAX_MODULES, MAX_RECORDS, Strings, check, read
+from hvmlite.protocols._reading import (
+    MAX_MODULES,
+    MAX_RECORDS,
+    Strings,
+    check,
+    memory_range,
+    read,
+)
 from hvmlite.spec.multiboot1 import (
     BOOTLOADER_MAGIC,
     InfoFlag,
@@ -73,7 +80,7 @@ def _memory_map(memory: GuestMemory, info: MultibootInfo) -> tuple[MemoryRange, 
         if record.size < least:
             message = f"a record of {record.size} bytes, {least} or more needed"
             raise FormatError(message, source=source, offset=at)
-        ranges.append(common.memory_range(len(ranges), record.addr, record.len, record.type))
+        ranges.append(memory_range(len(ranges), record.addr, record.len, record.type))
         at += record.size + MultibootMmapEntry.FIELDS["addr"].offset
     return tuple(ranges)
 

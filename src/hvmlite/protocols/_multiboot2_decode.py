@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from hvmlite.errors import FormatError
 from hvmlite.model import BootInfo, CpuState, Framebuffer, GuestMemory, MemoryRange, Module
 from hvmlite.protocols import _multiboot_reading as common
-from hvmlite.protocols._reading import MAX_MODULES, MAX_RECORDS, check, read
+from hvmlite.protocols._reading import MAX_MODULES, MAX_RECORDS, check, memory_range, read
 from hvmlite.spec.multiboot2 import (
     BOOTLOADER_MAGIC,
     TAG_ALIGN,
@@ -42,14 +42,7 @@ def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
     common.check_magic(cpu, BOOTLOADER_MAGIC)
     address = cpu.rbx & 0xFFFFFFFF  # EBX
     source = f"multiboot2 information at {address:#x}"
-    head = Multiboot2Info.unpack(read(memory, address, Multiboot2Info.SIZE, source), source=source)
-    check(head.total_size, _MAX_SIZE, "bytes", source)
-    if address % TAG_ALIGN or head.total_size < Multiboot2Info.SIZE + Multiboot2Tag.SIZE:
-        raise FormatError(
-            f"{head.total_size} bytes, 16 or more at a multiple of {TAG_ALIGN} needed",
-            source=source,
-        )
-    data = read(memory, address, head.total_size, source)
+    data = _information(memory, address, source)
     strings = {TagType.CMDLINE: b"", TagType.BOOT_LOADER_NAME: b""}
     modules: list[tuple[int, int, bytes]] = []
     ranges: tuple[MemoryRange, ...] = ()
@@ -75,6 +68,17 @@ def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
         origin=common.origin(strings[TagType.BOOT_LOADER_NAME]),
         framebuffer=frame,
     )
+
+
+def _information(memory: GuestMemory, address: int, source: str) -> bytes:
+    head = Multiboot2Info.unpack(read(memory, address, Multiboot2Info.SIZE, source), source=source)
+    check(head.total_size, _MAX_SIZE, "bytes", source)
+    if address % TAG_ALIGN or head.total_size < Multiboot2Info.SIZE + Multiboot2Tag.SIZE:
+        raise FormatError(
+            f"{head.total_size} bytes, 16 or more at a multiple of {TAG_ALIGN} needed",
+            source=source,
+        )
+    return read(memory, address, head.total_size, source)
 
 
 def _tags(data: bytes, source: str) -> Iterator[tuple[int, bytes]]:
@@ -112,7 +116,7 @@ def _memory_map(tag: bytes) -> tuple[MemoryRange, ...]:
     for number in range(count):
         at = Multiboot2TagMmap.SIZE + number * head.entry_size
         record = Multiboot2MmapEntry.unpack(tag, at, source=source)
-        ranges.append(common.memory_range(number, record.addr, record.len, record.type))
+        ranges.append(memory_range(number, record.addr, record.len, record.type))
     return tuple(ranges)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
-from hvmlite.model import Framebuffer, GuestMemory, MemoryRange, Origin
-from hvmlite.protocols._reading import MAX_MODULE_BYTES, check, known, read
+from hvmlite.model import Framebuffer, GuestMemory, Origin
+from hvmlite.protocols._reading import MAX_MODULE_BYTES, check, read
 from hvmlite.spec.multiboot1 import FramebufferType, MultibootInfo
 
 if TYPE_CHECKING:
     from hvmlite.model import CpuState
     from hvmlite.spec.multiboot2 import Multiboot2TagFramebuffer
 
-__all__ = ["check_magic", "framebuffer", "memory_range", "modules", "origin"]
+__all__ = ["check_magic", "framebuffer", "modules", "origin"]
 
 
 def check_magic(cpu: CpuState, magic: int) -> None:
@@ -35,16 +35,6 @@ def modules(memory: GuestMemory, extents: list[tuple[int, int]]) -> list[bytes]:
         read(memory, start, end - start, f"module {number}") if end > start else b""
         for number, (start, end) in enumerate(extents)
     ]
-
-
-def memory_range(number: int, start: int, size: int, type_: int) -> MemoryRange:
-    """Return record `number` of a memory map."""
-    if start + size > 1 << 64:
-        raise FormatError(
-            f"record {number} is {size:#x} bytes at {start:#x}, an end within 64 bits is needed",
-            source="memory map",
-        )
-    return MemoryRange(start, start + size, known(type_))
 
 
 def origin(name: bytes) -> Origin | None:

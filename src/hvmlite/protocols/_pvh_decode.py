@@ -11,7 +11,7 @@ from hvmlite.protocols._reading import (
     MAX_RECORDS,
     Strings,
     check,
-    known,
+    memory_range,
     read,
 )
 from hvmlite.spec.pvh import (
@@ -84,17 +84,10 @@ def _memory_map(memory: GuestMemory, info: HvmStartInfo) -> tuple[MemoryRange, .
         MAX_RECORDS,
         "memory map",
     )
-    ranges = []
-    for number, record in enumerate(records):
-        end = record.addr + record.size
-        if end > 1 << 64:
-            raise FormatError(
-                f"record {number} is {record.size:#x} bytes at {record.addr:#x}, "
-                "an end within 64 bits is needed",
-                source="memory map",
-            )
-        ranges.append(MemoryRange(record.addr, end, known(record.type)))
-    return tuple(ranges)
+    return tuple(
+        memory_range(number, record.addr, record.size, record.type)
+        for number, record in enumerate(records)
+    )
 
 
 def _table(

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from hvmlite.errors import FormatError, LimitError
-from hvmlite.model import GuestMemory, MemoryType
+from hvmlite.model import GuestMemory, MemoryRange, MemoryType
 
-__all__ = ["MAX_MODULES", "MAX_MODULE_BYTES", "MAX_RECORDS", "Strings", "check", "known", "read"]
+__all__ = [
+    "MAX_MODULES",
+    "MAX_MODULE_BYTES",
+    "MAX_RECORDS",
+    "Strings",
+    "check",
+    "memory_range",
+    "read",
+]
 
 # Far beyond every known guest, and small enough to be read at once.
 MAX_MODULES = 4096
@@ -16,8 +24,20 @@ _MAX_STRINGS = 1 << 20
 _PAGE = 4096
 
 
-def known(type_: int) -> int:
-    """Return the :class:`hvmlite.model.MemoryType` of a number, or the number itself."""
+def memory_range(
+    number: int, start: int, size: int, type_: int, source: str = "memory map"
+) -> MemoryRange:
+    """Return record `number` of a memory map."""
+    if start + size > 1 << 64:
+        raise FormatError(
+            f"record {number} is {size:#x} bytes at {start:#x}, an end within 64 bits is needed",
+            source=source,
+        )
+    return MemoryRange(start, start + size, _known(type_))
+
+
+def _known(type_: int) -> int:
+    # The MemoryType of a number, or the number itself.
     try:
         return MemoryType(type_)
     except ValueError:
