@@ -55,18 +55,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMDLINE",
         help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, a UKI's own, else empty)",
     )
-    add(
-        "--profile",
-        metavar="NAME",
-        help="of a UKI: start this profile, by number or ID (default: the first)",
-    )
-    add(
-        "--addon",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="of a UKI: add the command line and the initrds of this addon; repeatable",
-    )
+    _add_uki_arguments(guest)
     add_machine_arguments(guest)
     _add_disk_argument(guest)
     add(
@@ -93,6 +82,22 @@ def add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
         help="RAM, with K, M or G as powers of 1024, or in MiB (default: 512M)",
     )
     add("-c", "--cpus", metavar="N", type=_words.count, default=1, help="processors (default: 1)")
+
+
+def _add_uki_arguments(guest: argparse._ArgumentGroup) -> None:
+    add = guest.add_argument
+    add(
+        "--profile",
+        metavar="NAME",
+        help="of a UKI: start this profile, by number or ID (default: the first)",
+    )
+    add(
+        "--addon",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="of a UKI: add the command line and the initrds of this addon; repeatable",
+    )
 
 
 def _add_disk_argument(guest: argparse._ArgumentGroup) -> None:

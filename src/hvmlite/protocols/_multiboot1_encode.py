@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hvmlite.guest import segments
@@ -99,14 +100,9 @@ def _module_list(info: BootInfo, modules: list[Piece]) -> Iterable[Piece]:
 
 
 def _memory_map(machine: Machine) -> Piece:
-    def records(ranges: tuple[MemoryRange, ...]) -> bytes:
-        return b"".join(
-            MultibootMmapEntry(addr=r.start, len=r.size, type=common.memory_type(r.type)).pack()
-            for r in ranges
-        )
-
     size = common.map_limit(machine) * MultibootMmapEntry.SIZE
-    return common.low(_MEMORY_MAP, kind=Kind.MEMORY_MAP, size=size, late=records)
+    late = partial(common.records, MultibootMmapEntry)
+    return common.low(_MEMORY_MAP, kind=Kind.MEMORY_MAP, size=size, late=late)
 
 
 def _information(info: BootInfo, sections: Sections | None) -> Piece:

@@ -68,24 +68,15 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     modules, moves = common.module_pieces(offer, info, machine)
     window = common.module_window(offer, machine, 0)
     sections = sections_of(offer.image, window) if offer.image.sections else None
-    tags = [
-        _string(TagType.CMDLINE, info.cmdline),
-        _string(TagType.BOOT_LOADER_NAME, common.LOADER_NAME),
-        *_modules(info, modules),
-        *_root_pointers(rsdp),
-    ]
+    listed = sections if isinstance(sections, Sections) else None
+    firmware = common.bios_pieces(offer, machine, rsdp)
+    pieces = [*kernel, *firmware, gdt, *modules, *(listed.pieces if listed else ())]
+    tags = [*_told(info, modules, rsdp)]
     if HeaderTagType.RELOCATABLE in header.present:
         tags.append(_load_base(kernel))
-    firmware = common.bios_pieces(offer, machine, rsdp)
-    pieces = [*kernel, *firmware, gdt, *modules]
-    if isinstance(sections, Sections):
-        pieces += sections.pieces
-        tags.append(_sections(sections))
-    if info.framebuffer:
-        colours = common.rgb(info)
-        frame = Multiboot2TagFramebuffer(framebuffer_type=FramebufferType.RGB, **colours)
-        tags.append(Piece("frame buffer", frame.pack()))
-    pieces.append(_information(tags, machine))
+    if listed:
+        tags.append(_sections(listed))
+    pieces.append(_information([*tags, *_framebuffer(info)], machine))
     return Entry(
         protocol=offer.protocol,
         pieces=tuple(pieces),
@@ -120,6 +111,13 @@ def _check_consoles(header: Header, info: BootInfo, machine: Machine) -> None:
 
 
 # Tags are written as pieces, so that they can have fixups and seals, and joined in _information.
+
+
+def _told(info: BootInfo, modules: list[Piece], rsdp: Ref | None) -> Iterator[Piece]:
+    yield _string(TagType.CMDLINE, info.cmdline)
+    yield _string(TagType.BOOT_LOADER_NAME, common.LOADER_NAME)
+    yield from _modules(info, modules)
+    yield from _root_pointers(rsdp)
 
 
 def _string(kind: TagType, text: bytes) -> Piece:
@@ -165,6 +163,13 @@ def _sections(found: Sections) -> Piece:
     return _joined("ELF sections", [Piece("head", head.pack()), headers])
 
 
+def _framebuffer(info: BootInfo) -> Iterator[Piece]:
+    if info.framebuffer:
+        colours = common.rgb(info)
+        frame = Multiboot2TagFramebuffer(framebuffer_type=FramebufferType.RGB, **colours)
+        yield Piece("frame buffer", frame.pack())
+
+
 def _joined(name: str, parts: list[Piece]) -> Piece:
     # One piece of several: fixups move along, seals see their own bytes only.
     starts = [0, *accumulate(part.length for part in parts)]
@@ -199,10 +204,7 @@ def _information(tags: list[Piece], machine: Machine) -> Piece:
         memory = Multiboot2TagBasicMeminfo(
             mem_lower=common.mem_lower(ranges), mem_upper=common.mem_upper(ranges)
         )
-        records = b"".join(
-            Multiboot2MmapEntry(addr=r.start, len=r.size, type=common.memory_type(r.type)).pack()
-            for r in ranges
-        )
+        records = common.records(Multiboot2MmapEntry, ranges)
         head = Multiboot2TagMmap(size=Multiboot2TagMmap.SIZE + len(records))
         rest = memory.pack() + head.pack() + records + Multiboot2Tag(type=TagType.END).pack()
         total = len(fixed.data) + len(rest)

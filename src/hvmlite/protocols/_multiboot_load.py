@@ -49,8 +49,21 @@ def by_addresses(image: Image, offset: int, fields: Addresses, entry: int) -> Lo
     start = offset - (fields.header - fields.load)
     size = fields.load_end - fields.load if fields.load_end else len(image.data) - start
     memsz = max(fields.bss_end - fields.load, 0) if fields.bss_end else size
-    end = fields.load + memsz
-    wrong = [
+    wrong = _wrong(image, offset, fields, entry, start, size, fields.load + memsz)
+    for bad, text in wrong:
+        if bad:  # what follows from a wrong field is no news
+            return [_address_reason(text)]
+    part = image.data[start : start + size]
+    segment = LoadSegment(fields.load, fields.load, memsz, part)
+    facts = (("loaded by", f"address fields: file offsets {start:#x}-{start + size:#x}"),)
+    return Loaded(replace(image, segments=(segment,), sections=()), entry, facts)
+
+
+def _wrong(
+    image: Image, offset: int, fields: Addresses, entry: int, start: int, size: int, end: int
+) -> list[tuple[bool, str]]:
+    # What can be wrong, and whether it is. `start` and `size` are in the file, `end` in memory.
+    return [
         (
             fields.header < fields.load,
             f"header_addr {fields.header:#x}, at or above load_addr {fields.load:#x} needed",
@@ -80,13 +93,6 @@ def by_addresses(image: Image, offset: int, fields: Addresses, entry: int) -> Lo
             f"entry_addr {entry:#x}, an address in {fields.load:#x}-{end:#x} needed",
         ),
     ]
-    reasons = [_address_reason(text) for bad, text in wrong if bad]
-    if reasons:
-        return reasons[:1]  # what follows from a wrong field is no news
-    part = image.data[start : start + size]
-    segment = LoadSegment(fields.load, fields.load, memsz, part)
-    facts = (("loaded by", f"address fields: file offsets {start:#x}-{start + size:#x}"),)
-    return Loaded(replace(image, segments=(segment,), sections=()), entry, facts)
 
 
 def _address_reason(text: str) -> Reason:

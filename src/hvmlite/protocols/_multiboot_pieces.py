@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hvmlite.model import CpuState
+    from hvmlite.spec.multiboot1 import MultibootMmapEntry
+    from hvmlite.spec.multiboot2 import Multiboot2MmapEntry
 
 __all__ = [
     "LOADER_NAME",
@@ -39,6 +41,7 @@ __all__ = [
     "memory_type",
     "module_pieces",
     "module_window",
+    "records",
     "rgb",
 ]
 
@@ -140,6 +143,15 @@ def map_limit(machine: Machine) -> int:
 def memory_type(type_: int) -> int:
     """Return the number of a type of memory; what multiboot does not define is reserved."""
     return type_ if MemoryType.RAM <= type_ <= MemoryType.UNUSABLE else MemoryType.RESERVED
+
+
+def records(
+    layout_: type[MultibootMmapEntry | Multiboot2MmapEntry], ranges: tuple[MemoryRange, ...]
+) -> bytes:
+    """Return a memory map as records of either version."""
+    return b"".join(
+        layout_(addr=r.start, len=r.size, type=memory_type(r.type)).pack() for r in ranges
+    )
 
 
 def mem_lower(ranges: tuple[MemoryRange, ...]) -> int:
