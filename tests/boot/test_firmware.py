@@ -64,3 +64,20 @@ def test_firmware_and_another_protocol_contradict_each_other(images):
     iso = images["grub-rescue"] / "rescue.iso"
     with pytest.raises(RequestError, match="firmware seabios: found together with protocol efi"):
         hvmlite.plan(iso, firmware="seabios", protocol="efi")
+
+
+def test_a_kernel_that_only_a_bios_can_start(images, tmp_path):
+    # No kernel header can be followed, but its own boot sector reads disks: plan and run agree.
+    data = bytearray((images["memtest86+"] / "memtest86+x64.bin").read_bytes())
+    data[0x230:0x235] = b"\3\0\0\0\1"  # relocatable_kernel, by an alignment that is none
+    broken = tmp_path / "memtest"
+    broken.write_bytes(data.ljust(1 << 20, b"\0"))
+    assert hvmlite.plan(broken).machine.firmware == "seabios"
+    with hvmlite.run(broken) as guest:
+        assert guest.protocol == "bios"
+        assert guest.plan.machine.firmware == "seabios"
+
+
+def test_a_firmware_that_is_not_known(images):
+    with pytest.raises(RequestError, match=r"firmware uboot: not known, one of seabios \(bios\), "):
+        hvmlite.plan(images["grub-rescue"] / "rescue.iso", firmware="uboot")

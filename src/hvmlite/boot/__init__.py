@@ -14,6 +14,7 @@ from hvmlite.boot._choose import (
     choose_engine,
     choose_offer,
     entered_by,
+    firmware_for,
     with_boot_disk,
 )
 from hvmlite.boot._files import Path, map_file, module
@@ -105,11 +106,8 @@ def plan(
     :raises RequestError: something asked for cannot be read, said or done
     :raises PlacementError: it does not fit the guest's memory
     """
-    if not isinstance(image, model.Image):
-        image = open_image(image, limits)
-    image = with_profile(image, profile, limits or Limits())
     protocol = entered_by(protocol, firmware)
-    _unpack_ahead(image, protocol)
+    image = _opened(image, protocol, limits, profile)
     _import_rooms()
     unified = unify(image, profile, addons)
     chosen = choose_engine(engine)
@@ -162,15 +160,10 @@ def run(
     :raises EngineUnavailable: the engine cannot run here
     """
     started = time.monotonic()
-    if not isinstance(image, model.Image):
-        image = open_image(image, limits)
-    image = with_profile(image, profile, limits or Limits())
     protocol = entered_by(protocol, firmware)
-    _unpack_ahead(image, protocol)
+    image = _opened(image, protocol, limits, profile)
     chosen = choose_engine(engine)
-    # Whether firmware is needed is known at once: no image that could start without is a disk.
-    bare = image.format != "disk" and protocol not in FIRMWARES
-    needed = "" if bare else choose_offer(image, protocol).firmware
+    needed = firmware_for(image, protocol)
     machine = chosen.machine(
         DEFAULT_MEMORY if memory is None else memory,
         cpus,
@@ -188,7 +181,6 @@ def run(
             cpus=cpus,
             disks=disks,
             protocol=protocol,
-            firmware=firmware,
             engine=engine,
             limits=limits,
             profile=profile,
@@ -196,6 +188,16 @@ def run(
         )
         session = launched.start(made)
     return Run(made, session, chosen.NAME, started)
+
+
+def _opened(
+    image: Image | Path, protocol: str | None, limits: Limits | None, profile: str | None
+) -> Image:
+    if not isinstance(image, model.Image):
+        image = open_image(image, limits)
+    image = with_profile(image, profile, limits or Limits())
+    _unpack_ahead(image, protocol)
+    return image
 
 
 def _unpack_ahead(image: Image, protocol: str | None) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from hvmlite import model
 from hvmlite.errors import RequestError
+from hvmlite.spec.bios import INT13
+from hvmlite.spec.disk import SECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +14,14 @@ if TYPE_CHECKING:
     from hvmlite.engines import Engine
     from hvmlite.model import Disk, Image, Offer
 
-__all__ = ["FIRMWARES", "choose_engine", "choose_offer", "entered_by", "with_boot_disk"]
+__all__ = [
+    "FIRMWARES",
+    "choose_engine",
+    "choose_offer",
+    "entered_by",
+    "firmware_for",
+    "with_boot_disk",
+]
 
 FIRMWARES = {"bios": "seabios", "efi": "ovmf"}
 """The protocols of disks, and the firmware that each needs."""
@@ -25,12 +34,22 @@ def entered_by(protocol: str | None, firmware: str | None) -> str | None:
     for name, needed in FIRMWARES.items():
         if needed == firmware and protocol in (None, name):
             return name
-    raise RequestError(
-        f"firmware {firmware}: found together with protocol {protocol}, one of "
-        + ", ".join(f"{needed} ({name})" for name, needed in FIRMWARES.items())
-        + " needed",
-        field="firmware",
-    )
+    known = ", ".join(f"{needed} ({name})" for name, needed in FIRMWARES.items())
+    found = "not known" if protocol is None else f"found together with protocol {protocol}"
+    raise RequestError(f"firmware {firmware}: {found}, one of {known} needed", field="firmware")
+
+
+def firmware_for(image: Image, protocol: str | None) -> str:
+    """Return the firmware that will start `image`, if any.
+
+    Most images show at a glance that there is none. They are not asked for offers here, which may
+    unpack a payload: meanwhile the engine makes its machine.
+    """
+    # Only protocols.bios takes what is no disk: a kernel whose first sector reads the rest of it.
+    reads_disks = image.format == "disk" or INT13 in bytes(image.data[:SECTOR])
+    if protocol in FIRMWARES or (protocol is None and reads_disks):
+        return choose_offer(image, protocol).firmware
+    return ""
 
 
 def with_boot_disk(image: Image, firmware: str, disks: Sequence[Disk]) -> tuple[Disk, ...]:

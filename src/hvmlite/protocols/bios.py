@@ -21,6 +21,7 @@ from hvmlite.model import (
     Refusal,
 )
 from hvmlite.protocols._pieces import not_carried
+from hvmlite.spec.bios import INT13
 from hvmlite.spec.linux import BOOT_FLAG, SECTOR
 
 __all__ = ["NAME", "carries", "decode", "encode", "offers"]
@@ -35,7 +36,6 @@ _HARD_DISK = 0x80
 _CDROM = {"none": 0xE0, "floppy": 0x00, "hard disk": 0x80}
 """The drive that a boot entry's code is loaded from, by what the entry's image passes for."""
 _SIGNATURE = BOOT_FLAG.to_bytes(2, "little")
-_INT13 = b"\xcd\x13"
 _CYLINDER = 16 * 63 * SECTOR
 """Of the geometry that QEMU gives disks. SeaBIOS reads boot sectors by CHS address, of which a disk
 that is smaller has none."""
@@ -57,7 +57,7 @@ def offers(image: Image) -> Offer | Refusal:
     if sector[510:] != _SIGNATURE:
         found = sector[510:].hex(" ") or f"only {len(sector)} bytes"
         return _refusal("boot signature", found, "55 aa at offset 510 of the first sector needed")
-    if layout is None and _INT13 not in sector:
+    if layout is None and INT13 not in sector:
         needed = "boot code that reads the rest of it needed"
         return _refusal("boot sector", "no call of INT 13h", needed)
     if layout is not None and not layout.boot_code:

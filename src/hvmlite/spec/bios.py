@@ -10,7 +10,10 @@ from enum import IntFlag
 
 from hvmlite.wire import Struct, array, u8, u16, u32
 
-__all__ = ["BiosDataArea", "Equipment", "FarPointer"]
+__all__ = ["INT13", "BiosDataArea", "Equipment", "FarPointer"]
+
+INT13 = b"\xcd\x13"
+"""The instruction INT 13h, the BIOS's disk services."""
 
 
 class FarPointer(Struct, size=4):
