@@ -7,7 +7,7 @@ from hvmlite.errors import FormatError
 from hvmlite.guest import layout
 from hvmlite.model import Image, Offer, Reason, Refusal, Relocation
 from hvmlite.protocols import _linux
-from hvmlite.protocols._inside import unwrap
+from hvmlite.protocols._inside import machine_reasons, unwrap
 from hvmlite.protocols._linux_load import Load, code, load
 from hvmlite.spec.elf import EM_386, EM_X86_64, MACHINE_NAMES
 from hvmlite.spec.linux import (
@@ -179,13 +179,10 @@ def _elf(name: str, kernel: Image, machine: int) -> Offer | Refusal:
 
 
 def _elf_reasons(kernel: Image, machine: int) -> Iterator[Reason]:
-    if kernel.machine != machine:
-        found = "none stated"
-        if kernel.machine is not None:
-            found = f"{kernel.machine} ({MACHINE_NAMES.get(kernel.machine, 'unknown')})"
-        bits = 64 if machine == EM_X86_64 else 32
-        needed = f"{machine} ({MACHINE_NAMES[machine]}) needed: no other ELF has a {bits}-bit entry"
-        yield Reason("ELF machine", found, needed)
+    bits = 64 if machine == EM_X86_64 else 32
+    needed = f"{machine} ({MACHINE_NAMES[machine]}) needed: no other ELF has a {bits}-bit entry"
+    if wrong := machine_reasons(kernel, (machine,), needed):
+        yield from wrong
         return
     if not _linux.is_linux(kernel):
         found = f"no such note among {len(kernel.notes)}"

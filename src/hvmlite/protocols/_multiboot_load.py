@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hvmlite.errors import FormatError
 from hvmlite.guest import layout
 from hvmlite.model import Image, LoadSegment, Reason, Refusal
-from hvmlite.protocols._inside import unwrap
+from hvmlite.protocols._inside import machine_reasons, unwrap
 from hvmlite.spec import elf
 
 __all__ = ["Addresses", "Loaded", "by_addresses", "by_elf", "kernel_of"]
@@ -120,11 +120,7 @@ def by_elf(image: Image, entry: int | None = None) -> Loaded | list[Reason]:
 
 
 def _header_reasons(image: Image) -> list[Reason]:
-    reasons = []
-    if image.machine not in (elf.EM_386, elf.EM_X86_64):
-        machine = image.machine or 0
-        found = f"{machine} ({elf.MACHINE_NAMES.get(machine, 'unknown')})"
-        reasons.append(Reason("ELF machine", found, "i386 or x86-64 needed"))
+    reasons = machine_reasons(image)
     type_ = elf.Elf32Ehdr.unpack(image.data, source=image.source).e_type  # alike in both classes
     if type_ not in (elf.EType.EXEC, elf.EType.DYN):
         reasons.append(Reason("ELF type", f"{type_:#x}", "ET_EXEC or ET_DYN needed"))

@@ -6,8 +6,7 @@ from itertools import pairwise
 from hvmlite.errors import FormatError
 from hvmlite.model import Image, LoadSegment, Note, Offer, Reason, Refusal, Relocation
 from hvmlite.protocols import _linux
-from hvmlite.protocols._inside import unwrap
-from hvmlite.spec.elf import EM_386, EM_X86_64, MACHINE_NAMES
+from hvmlite.protocols._inside import machine_reasons, unwrap
 from hvmlite.spec.xen import ELFNOTE_NAME, ElfNote
 
 __all__ = ["NAME", "offers"]
@@ -46,7 +45,7 @@ def offers(image: Image) -> Offer | Refusal:
         needed = "an ELF, or a bzImage that says where its ELF is, needed"
         return Refusal(NAME, (Reason("image format", kernel.format, needed),))
     segments = tuple(segment for segment in kernel.segments if segment.memsz)
-    closed = [*_machine_reasons(kernel), *_segment_reasons(segments)]
+    closed = [*machine_reasons(kernel), *_segment_reasons(segments)]
     entry, bad = _entry(kernel, segments)
     if closed or entry is None:
         return Refusal(NAME, (*closed, *(bad if entry is None else ())))
@@ -65,15 +64,6 @@ def offers(image: Image) -> Offer | Refusal:
         cmdline_limit=_linux.cmdline_limit(packed.header) if linux else None,
         facts=facts,
     )
-
-
-def _machine_reasons(kernel: Image) -> list[Reason]:
-    if kernel.machine in (EM_386, EM_X86_64):
-        return []
-    found = "none stated"
-    if kernel.machine is not None:
-        found = f"{kernel.machine} ({MACHINE_NAMES.get(kernel.machine, 'unknown')})"
-    return [Reason("ELF machine", found, "i386 or x86-64 needed")]
 
 
 def _segment_reasons(segments: tuple[LoadSegment, ...]) -> list[Reason]:

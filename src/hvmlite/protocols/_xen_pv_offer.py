@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from hvmlite.errors import FormatError
 from hvmlite.model import Image, Reason, Refusal
 from hvmlite.protocols import _xen_pv_notes
-from hvmlite.protocols._inside import unwrap
-from hvmlite.spec.elf import EM_386, EM_X86_64, MACHINE_NAMES
+from hvmlite.protocols._inside import machine_reasons, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,11 +52,7 @@ def refusal(name: str, image: Image) -> Refusal:
 
 
 def _machine(kernel: Image) -> Iterator[Reason]:
-    if kernel.machine not in (EM_386, EM_X86_64):
-        found = "none stated"
-        if kernel.machine is not None:
-            found = f"{kernel.machine} ({MACHINE_NAMES.get(kernel.machine, 'unknown')})"
-        yield Reason("ELF machine", found, "i386 or x86-64 needed")
+    yield from machine_reasons(kernel)
     if not any(segment.memsz for segment in kernel.segments):
         yield Reason("PT_LOAD segments", "none that occupies memory", "at least one needed")
 
