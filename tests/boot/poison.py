@@ -1,7 +1,8 @@
 """Processor states and memory in which all that an entry ABI leaves open holds garbage.
 
-What a document does not promise nobody may rely on, neither a guest nor hvmlite's tests of it. Each
-table says what *is* promised; whatever is in no table is fair game.
+What a document does not promise nobody may rely on, neither a guest nor hvmlite's tests of it. Some
+tables say what *is* promised (GENERAL and those called PROMISED), others which bits and selectors
+are not (those called OPEN). General registers and RAM of which no table speaks are fair game.
 """
 
 from __future__ import annotations
