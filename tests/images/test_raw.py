@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from hvmlite.errors import FormatError
@@ -81,3 +83,23 @@ def test_no_header_in_its_window(header, at):
 def test_a_false_magic_does_not_hide_the_true_one():
     image = parse_image(file(words(MAGIC1, 0) * 100 + multiboot1(), 0), "t")
     assert dict(image.facts) == {"multiboot1 header": "at 0x320, with load addresses"}
+
+
+def test_the_first_header_counts_as_for_the_protocols():
+    both = multiboot2(tag(4, 0), END) + multiboot2(ADDRESS, END)
+    with pytest.raises(FormatError):
+        parse_image(file(both, 0), "t")
+    other = words(MAGIC2, 4, 16, -(MAGIC2 + 4 + 16))  # of MIPS: none for a PC
+    assert parse_image(file(other + multiboot2(ADDRESS, END), 0), "t").format == "raw"
+    plain = words(MAGIC1, 0, -MAGIC1)
+    with pytest.raises(FormatError):
+        parse_image(file(plain + multiboot1(), 0), "t")
+
+
+def test_headers_in_headers_cost_no_quadratic_time():
+    # Each is a valid tag of the one before it, so that every chain of tags is as long as the rest.
+    data = b"".join(words(MAGIC2, 16, left, -(MAGIC2 + 16 + left)) for left in range(32768, 0, -16))
+    started = time.process_time()
+    with pytest.raises(FormatError, match="looks like"):
+        parse_image(data, "t")
+    assert time.process_time() - started < 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -246,3 +247,18 @@ def test_rhf_132_an_odd_relocation_block_is_of_no_interest(block):
     """rust-hypervisor-firmware refused a PE file with a relocation block of size zero."""
     sections = [Sect(".text", b"\xc3"), Sect(".reloc", block), Sect(".linux", BZIMAGE)]
     assert parse(Pe(sections).build()).payload.image.format == "bzimage"
+
+
+def test_more_profiles_than_systemd_counts_cost_no_time():
+    # Headers are cheap: 4000 sections over the same 64 KiB took most of a minute.
+    name = b"ID=a\n" * 13000
+    data = bytearray(made(ELF, *[(".profile", name if n == 0 else b"x") for n in range(2000)]))
+    first = data.index(b".profile")
+    for at in range(first, first + 2000 * 40, 40):
+        data[at + 8 : at + 12] = data[first + 8 : first + 12]  # VirtualSize
+        data[at + 16 : at + 24] = data[first + 16 : first + 24]  # SizeOfRawData, PointerToRawData
+    started = time.process_time()
+    image = parse(bytes(data))
+    assert time.process_time() - started < 5
+    assert [part.profile for part in image.parts[1:]] == list(range(256))
+    assert image.warnings[-1] == "more than 256 profiles: the others are left out"

@@ -21,6 +21,8 @@ __all__ = ["chosen", "parts", "profiles", "text", "variables"]
 
 _SEVERAL = frozenset({".dtb", ".dtbauto", ".efifw"})
 _MAX_TEXT = 64 << 10
+_MAX_VARIABLES = 4 << 10  # of a file of assignments; Debian's os-release has 286 bytes
+_MAX_PROFILES = 256  # as many as systemd-stub counts (UNIFIED_PROFILES_MAX)
 _MAX_WARNINGS = 8
 _ESCAPED = re.compile(r'\\(["$`\\])')
 
@@ -38,6 +40,10 @@ def parts(
             continue
         if section.name == ".profile":
             profile = 0 if profile is None else profile + 1
+            if profile == _MAX_PROFILES:
+                # First, so that no other warning pushes it out: all that follows is left out.
+                warnings.insert(0, f"more than {_MAX_PROFILES} profiles: the others are left out")
+                break
         elif not section.size:
             warnings.append(f"section {section.name} is empty, and ignored")
             continue
@@ -80,16 +86,16 @@ def profiles(found: Iterable[Part]) -> tuple[tuple[int, str, str], ...]:
     return tuple(named)
 
 
-def text(part: Part) -> str:
-    """Return a part that is text, up to its first NUL."""
-    raw = bytes(part.data[:_MAX_TEXT]).split(b"\0", 1)[0]
+def text(part: Part, most: int = _MAX_TEXT) -> str:
+    """Return a part that is text, up to its first NUL, and `most` bytes of it."""
+    raw = bytes(part.data[:most]).split(b"\0", 1)[0]
     return raw.decode("utf-8", "backslashreplace").strip()
 
 
 def variables(part: Part) -> dict[str, str]:
     """Return the assignments in an os-release file or a `.profile`; quotes are taken off."""
     found: dict[str, str] = {}
-    for line in text(part).splitlines():
+    for line in text(part, _MAX_VARIABLES).splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and not name.startswith("#"):
             found.setdefault(name, _unquoted(value))

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "parse", "recognises"]
 
 NAME = "raw"
-_MAGIC1, _WINDOW1, _SIZE1 = 0x1BADB002, 8192, 32
+_MAGIC1, _WINDOW1, _SIZE1, _LEAST1 = 0x1BADB002, 8192, 32, 12
 _AOUT_KLUDGE = 1 << 16
 _MAGIC2, _WINDOW2, _SIZE2 = 0xE85250D6, 32768, 16
+_I386 = 0
 _ADDRESS_TAG, _ADDRESS_TAG_SIZE = 2, 24
 
 
@@ -46,8 +47,10 @@ def _headers(data: memoryview) -> Iterator[tuple[str, str]]:
         needle = magic.to_bytes(4, "little")
         at = head.find(needle)
         while at >= 0:
-            if at % align == 0 and complete(head, at):
+            found = complete(head, at) if at % align == 0 else None
+            if found:
                 yield name, f"at {at:#x}, with load addresses"
+            if found is not None:
                 break
             at = head.find(needle, at + 1)
 
@@ -56,17 +59,25 @@ def _word(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 4], "little")
 
 
-def _multiboot1(head: bytes, at: int) -> bool:
+# Whether the header at `at` has load addresses; None if it is none. The first that is one counts,
+# as for the protocols; besides, whoever looked into all of them would need quadratic time.
+
+
+def _multiboot1(head: bytes, at: int) -> bool | None:
     flags = _word(head, at + 4)
-    total = _MAGIC1 + flags + _word(head, at + 8)
-    return at + _SIZE1 <= len(head) and not total & 0xFFFFFFFF and bool(flags & _AOUT_KLUDGE)
+    size = _SIZE1 if flags & _AOUT_KLUDGE else _LEAST1
+    if (_MAGIC1 + flags + _word(head, at + 8)) & 0xFFFFFFFF or at + size > len(head):
+        return None
+    return bool(flags & _AOUT_KLUDGE)
 
 
-def _multiboot2(head: bytes, at: int) -> bool:
+def _multiboot2(head: bytes, at: int) -> bool | None:
     architecture, length, checksum = (_word(head, at + offset) for offset in (4, 8, 12))
     end = at + length
     if (_MAGIC2 + architecture + length + checksum) & 0xFFFFFFFF or end > len(head):
-        return False
+        return None
+    if architecture != _I386 or length < _SIZE2:
+        return None
     tag = at + _SIZE2
     while tag + 8 <= end:
         size = _word(head, tag + 4)
