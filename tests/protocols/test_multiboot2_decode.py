@@ -163,3 +163,10 @@ made_tags = st.builds(tag, st.integers(0, 22), words, st.one_of(st.none(), st.in
 def test_arbitrary_tags_give_boot_info_or_format_error(tags, total):
     with contextlib.suppress(FormatError):
         assert isinstance(decode(put(*tags, END, total=total)), BootInfo)
+
+
+def test_no_more_tags_than_modules_need_are_read():
+    # 16 MiB have room for two million, which took 13 seconds.
+    assert decode(put(tag(99) * 4160, END)) == BootInfo()
+    with pytest.raises(LimitError, match="4161 tags, at most 4160 are read"):
+        decode(put(tag(99) * 4161, END))

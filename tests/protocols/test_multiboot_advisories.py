@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hvmlite import images
 from hvmlite.errors import PlacementError
 from hvmlite.guest.memory import fill
 from hvmlite.model import BootInfo, Module, Offer, Refusal
@@ -49,6 +50,15 @@ def test_cve_2017_14167_more_before_the_header_than_the_file_has(load):
     assert "0x9 or more needed" in refused(load(8, START + 9, START, 0, 0, START + 20))
     assert isinstance(load(8, START + 8, START, 0, 0, START + 20), Offer)
     assert refused(load(0, 0xFFFFFFFF, 0, 0, 0, 0))
+
+
+def test_cve_2017_14167_the_whole_file_below_address_0():
+    # load_addr -1: from the file's beginning on, which would be below 0 here.
+    text = refused(by_flat2(0x1000, 0xFF0, 0xFFFFFFFF, 0, 0, 0xFF0))
+    assert text.startswith(
+        "address fields: header_addr 0xff0, at or above the header's file offset 0x1000 needed"
+    )
+    assert isinstance(by_flat2(0x1000, 0x101000, 0xFFFFFFFF, 0, 0, 0x101000), Offer)
 
 
 @ways
@@ -185,3 +195,18 @@ class _Claims(bytes):
 
     def __len__(self):
         return self.size
+
+
+# --- what is no kernel ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [multiboot1, multiboot2])
+def test_a_disk_is_not_searched_for_headers_of_its_boot_loader(protocol):
+    # GRUB's core image on a disk has one, which no linker script "must put first".
+    data = bytearray(64 << 10)
+    data[510:512] = b"\x55\xaa"
+    data[0xA000:] = header1() + header2() + CODE
+    found = protocol.offers(images.parse(bytes(data), "disk"))
+    text = refused(found)
+    assert text == "image format: disk, an ELF, or a header with load addresses, needed"
+    assert found.reasons[0].hint is None

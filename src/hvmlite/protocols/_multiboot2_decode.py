@@ -1,6 +1,7 @@
 # Multiboot2: from guest memory and registers back to BootInfo. All that is read may be hostile.
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
@@ -26,6 +27,8 @@ __all__ = ["decode"]
 
 _MAX_SIZE = 16 << 20
 """Bytes of the whole information: GRUB puts it into base memory."""
+_MAX_TAGS = MAX_MODULES + 64
+"""One for each module, and one of each other type; 16 MiB have room for two million."""
 
 
 def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
@@ -83,7 +86,8 @@ def _information(memory: GuestMemory, address: int, source: str) -> bytes:
 
 def _tags(data: bytes, source: str) -> Iterator[tuple[int, bytes]]:
     at = Multiboot2Info.SIZE
-    while True:
+    for number in count():
+        check(number, _MAX_TAGS, "tags", source)
         tag = Multiboot2Tag.unpack(data, at, source=source)
         if not Multiboot2Tag.SIZE <= tag.size <= len(data) - at:
             raise FormatError(
@@ -110,10 +114,10 @@ def _memory_map(tag: bytes) -> tuple[MemoryRange, ...]:
     if head.entry_size < Multiboot2MmapEntry.SIZE:
         message = f"records of {head.entry_size} bytes, {Multiboot2MmapEntry.SIZE} or more needed"
         raise FormatError(message, source=source)
-    count = (len(tag) - Multiboot2TagMmap.SIZE) // head.entry_size
-    check(count, MAX_RECORDS, "records", source)
+    records = (len(tag) - Multiboot2TagMmap.SIZE) // head.entry_size
+    check(records, MAX_RECORDS, "records", source)
     ranges = []
-    for number in range(count):
+    for number in range(records):
         at = Multiboot2TagMmap.SIZE + number * head.entry_size
         record = Multiboot2MmapEntry.unpack(tag, at, source=source)
         ranges.append(memory_range(number, record.addr, record.len, record.type))

@@ -17,7 +17,8 @@ __all__ = ["NAME", "given", "offers"]
 
 NAME = "multiboot2"
 
-_KNOWN_TAGS = frozenset(HeaderTagType) - {HeaderTagType.EFI_BS}
+_SHOWN = 8
+"""So many unknown types are named in one message."""
 _NO_FIRMWARE = "no UEFI boot services on a machine without firmware"
 _PREFERENCES = {
     LoadPreference.NONE: Preference.LINKED,
@@ -114,18 +115,26 @@ def _load(kernel: Image, header: Header) -> Loaded | list[Reason]:
 
 def _tag_reasons(header: Header) -> list[Reason]:
     reasons = []
-    for kind in sorted(header.required - _KNOWN_TAGS):
-        found = f"required tag {kind}"
-        needed = "a type from 0 to 10 needed: this loader knows no other"
-        if kind == HeaderTagType.EFI_BS:
-            found = f"required tag {kind} (EFI boot services)"
-            needed = f"an optional one needed: {_NO_FIRMWARE}"
+    if HeaderTagType.EFI_BS in header.required:
+        found = f"required tag {HeaderTagType.EFI_BS:d} (EFI boot services)"
+        needed = f"an optional one needed: {_NO_FIRMWARE}"
         reasons.append(Reason("multiboot2 header", found, needed))
-    unknown = [k for k, required in header.requests.items() if required and k not in _TAG_NAMES]
-    for kind in sorted(unknown):
-        needed = "a type from 0 to 21 needed: this loader knows no other"
-        reasons.append(Reason("information request", f"required type {kind}", needed))
+    tags = header.required - set(HeaderTagType)
+    asked = {k for k, required in header.requests.items() if required} - set(_TAG_NAMES)
+    for what, unknown, word, last in (
+        ("multiboot2 header", tags, "required tag", max(HeaderTagType)),
+        ("information request", asked, "required type", max(_TAG_NAMES)),
+    ):
+        if unknown:
+            needed = f"a type from 0 to {last:d} needed: this loader knows no other"
+            reasons.append(Reason(what, f"{word} {_numbers(unknown)}", needed))
     return reasons
+
+
+def _numbers(kinds: set[int]) -> str:
+    # A header has room for 8000 of them.
+    shown = [str(kind) for kind in sorted(kinds)]
+    return ", ".join([*shown[:_SHOWN], *(["..."] if len(shown) > _SHOWN else [])])
 
 
 def _tag_facts(header: Header) -> tuple[tuple[str, str], ...]:
@@ -138,19 +147,22 @@ def _tag_facts(header: Header) -> tuple[tuple[str, str], ...]:
         (name, f"closed: {_NO_FIRMWARE}") for kind, name in closed.items() if kind in header.present
     ]
     for kind, required in sorted(header.requests.items()):
-        if kind in given:
+        if kind in given or kind not in _TAG_NAMES:
             continue
-        name = _TAG_NAMES.get(kind, "unknown")
+        name = _TAG_NAMES[kind]
         how = "required" if required else "optional"
         text = f"type {kind} ({name}), {how}: this machine has none, so none is given"
         facts.append(("information request", text))
+    if unknown := set(header.requests) - set(_TAG_NAMES):
+        facts.append(("information request", f"type {_numbers(unknown)}, optional and not known"))
     mode = header.tag(Multiboot2HeaderTagFramebuffer)
     if mode is not None:
         how = "required" if HeaderTagType.FRAMEBUFFER in header.required else "optional"
         size = f"{mode.width}x{mode.height}x{mode.depth}"
+        size = size if mode.width or mode.height or mode.depth else "no preference"
         facts.append(("framebuffer tag", f"{size}, {how}"))
-    unknown = sorted(header.present - set(HeaderTagType))
-    facts += [("ignored tag", f"type {kind}, optional and not known") for kind in unknown]
+    if ignored := header.present - set(HeaderTagType):
+        facts.append(("ignored tag", f"type {_numbers(ignored)}, optional and not known"))
     return tuple(facts)
 
 

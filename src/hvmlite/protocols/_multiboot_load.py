@@ -14,6 +14,9 @@ __all__ = ["Addresses", "Loaded", "by_addresses", "by_elf", "kernel_of"]
 
 Facts = tuple[tuple[str, str], ...]
 
+_SHOWN = 8
+"""So many segments or sections are named in a message: a file can have a thousand."""
+
 
 class Addresses(NamedTuple):
     """The address fields of a header; `load_end` and `bss_end` may be 0, which means none."""
@@ -33,7 +36,14 @@ class Loaded(NamedTuple):
 
 
 def kernel_of(protocol: str, image: Image) -> Image | Refusal:
-    """Return the file that the header is looked for in: `image`, or what it wraps."""
+    """Return the file that the header is looked for in: `image`, or what it wraps.
+
+    A disk is refused: with load addresses in a header it would not have been taken for one, and
+    what is found behind the header's place is a boot loader's own.
+    """
+    if image.disk is not None:
+        needed = "an ELF, or a header with load addresses, needed"
+        return Refusal(protocol, (Reason("image format", image.format, needed),))
     try:
         return unwrap(image)
     except FormatError as error:
@@ -67,6 +77,11 @@ def _wrong(
         (
             fields.header < fields.load,
             f"header_addr {fields.header:#x}, at or above load_addr {fields.load:#x} needed",
+        ),
+        (
+            fields.load < 0,  # it was to be as far before header_addr as the file is
+            f"header_addr {fields.header:#x}, at or above the header's file offset {offset:#x}"
+            " needed: all of the file before it is to be loaded",
         ),
         (
             start < 0,
@@ -127,14 +142,17 @@ def _header_reasons(image: Image) -> list[Reason]:
     return reasons
 
 
+def _listed(items: list[str]) -> str:
+    return ", ".join([*items[:_SHOWN], *(["..."] if len(items) > _SHOWN else [])])
+
+
 def _segment_reasons(segments: tuple[LoadSegment, ...]) -> list[Reason]:
     if not segments:
         return [Reason("PT_LOAD segments", "none that occupies memory", "at least one needed")]
-    return [
-        Reason("PT_LOAD segments", f"{s.paddr:#x}-{s.end:#x}", "an end at or below 4 GiB needed")
-        for s in segments
-        if s.end > layout.FOUR_GIB
-    ]
+    beyond = [f"{s.paddr:#x}-{s.end:#x}" for s in segments if s.end > layout.FOUR_GIB]
+    if not beyond:
+        return []
+    return [Reason("PT_LOAD segments", _listed(beyond), "an end at or below 4 GiB needed")]
 
 
 def _entry(image: Image, segments: tuple[LoadSegment, ...]) -> tuple[int, Facts] | Reason:
@@ -155,7 +173,7 @@ def _entry(image: Image, segments: tuple[LoadSegment, ...]) -> tuple[int, Facts]
 def _stated(entry: int, segments: tuple[LoadSegment, ...]) -> tuple[int, Facts] | Reason:
     if any(segment.paddr <= entry < segment.end for segment in segments):
         return entry, (("entry", f"{entry:#x} by the header's entry address tag"),)
-    ranges = ", ".join(f"{s.paddr:#x}-{s.end:#x}" for s in segments)
+    ranges = _listed([f"{s.paddr:#x}-{s.end:#x}" for s in segments])
     return Reason(
         "entry address tag",
         f"{entry:#x} outside {ranges}",
@@ -164,7 +182,7 @@ def _stated(entry: int, segments: tuple[LoadSegment, ...]) -> tuple[int, Facts] 
 
 
 def _ranges(segments: tuple[LoadSegment, ...]) -> str:
-    return ", ".join(f"{s.vaddr:#x}-{s.vaddr + s.memsz:#x}" for s in segments)
+    return _listed([f"{s.vaddr:#x}-{s.vaddr + s.memsz:#x}" for s in segments])
 
 
 def _elf_facts(image: Image) -> Facts:
@@ -175,6 +193,6 @@ def _elf_facts(image: Image) -> Facts:
         {s.name for s in image.sections if s.type in (elf.ShType.REL, elf.ShType.RELA)}
     )
     if relocated:
-        named = f"{', '.join(relocated)}: not applied; GRUB refuses such files by multiboot2"
+        named = f"{_listed(relocated)}: not applied; GRUB refuses such files by multiboot2"
         facts.append(("relocation sections", named))
     return tuple(facts)
