@@ -81,3 +81,12 @@ def test_a_kernel_that_only_a_bios_can_start(images, tmp_path):
 def test_a_firmware_that_is_not_known(images):
     with pytest.raises(RequestError, match=r"firmware uboot: not known, one of seabios \(bios\), "):
         hvmlite.plan(images["grub-rescue"] / "rescue.iso", firmware="uboot")
+
+
+def test_what_several_protocols_need_is_said_once(images):
+    with pytest.raises(RequestError, match="offers no way in: pvh, xen_pv: image") as caught:
+        hvmlite.plan(images["ipxe"] / "ipxe.efi")
+    text = str(caught.value)
+    assert text.count("linux64, linux32, linux16: image format: pe, a bzImage") == 1
+    assert text.count("the ELF of a Linux kernel") == 1
+    assert caught.value.hint.startswith("copy it to a FAT partition")

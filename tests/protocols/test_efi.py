@@ -142,6 +142,20 @@ def test_the_hint_is_what_would_work():
     assert told(bytes(kernel)) == "without firmware: --protocol linux32"
 
 
+def test_advice_names_only_ways_that_are_open():
+    def hint(**fields):
+        return refusal(Pe(list(STUB), **fields).build())[2]
+
+    assert hint().startswith("copy it to a FAT partition as EFI/BOOT/BOOTX64.EFI")
+    assert hint(machine=0x14C) is None  # OVMF is for x86-64
+    assert hint(optional={"Subsystem": 11}) is None
+
+
+def test_advice_for_a_32_bit_linux_kernel(images):
+    _, _, hint = refusal((images["memtest86+"] / "memtest86+ia32.efi").read_bytes())
+    assert hint == "without firmware: --protocol linux32"
+
+
 def test_what_is_no_program():
     (reason,), _, hint = refusal(elf.pvh_kernel())
     assert reason == "first bytes: 7f 45, 4d 5a (MZ) and a PE header needed"

@@ -77,17 +77,19 @@ def choose_offer(image: Image, name: str | None) -> Offer:
         raise RequestError(
             f"protocol {name}: not known, one of {', '.join(known)} needed", field="protocol"
         )
-    refused = []
+    refused: dict[str, list[str]] = {}  # protocols by reason: many have the same one
+    hints = []
     for protocol in protocols.PROTOCOLS:
         if name in (None, protocol.NAME):
             answer = protocol.offers(image)
             if isinstance(answer, model.Offer):
                 return answer
-            refused += [(protocol.NAME, why) for why in answer.reasons]
-    hints = [why.hint for _, why in refused if why.hint is not None]
+            hints += [why.hint for why in answer.reasons if why.hint is not None]
+            for why in answer.reasons:
+                refused.setdefault(str(why), []).append(protocol.NAME)
     raise RequestError(
         f"{image.source}: offers no way in: "
-        + "; ".join(f"{name}: {why}" for name, why in refused),
+        + "; ".join(f"{', '.join(names)}: {why}" for why, names in refused.items()),
         field="protocol",
         hint=hints[0] if hints else f"hvmlite inspect {image.source} shows all that was looked for",
     )

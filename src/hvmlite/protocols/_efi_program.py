@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["refusal"]
 
 _PLATFORMS = (pe.Machine.AMD64, pe.Machine.I386)
+_LINUX: dict[int, str] = {pe.Machine.AMD64: "linux64", pe.Machine.I386: "linux32"}
 _ON_A_DISK = (
     "copy it to a FAT partition as EFI/BOOT/BOOTX64.EFI and start that disk with --firmware ovmf"
 )
@@ -51,16 +52,18 @@ def _reasons(image: Image, headers: PeHeaders) -> Iterator[Reason]:
         "UEFI firmware",
         "none: it starts disks only",
         f"its services needed at the entry point, RVA {headers.entry:#x}",
-        _hint(image, headers),
+        _advice(image, headers),
     )
 
 
-def _hint(image: Image, headers: PeHeaders) -> str | None:
+def _advice(image: Image, headers: PeHeaders) -> str | None:
+    # OVMF is for x86-64: it starts no i386 program, and nobody starts one of another kind.
     ways = []
-    wide = headers.machine == pe.Machine.AMD64
-    if image.format == "uki" or isinstance(image.header, SetupHeader):
-        ways.append(f"without firmware: --protocol {'linux64' if wide else 'linux32'}")
-    if wide and headers.subsystem == pe.Subsystem.EFI_APPLICATION:  # what our OVMF takes
+    direct = _LINUX.get(headers.machine)
+    if direct and (image.format == "uki" or isinstance(image.header, SetupHeader)):
+        ways.append(f"without firmware: --protocol {direct}")
+    application = headers.subsystem == pe.Subsystem.EFI_APPLICATION
+    if headers.machine == pe.Machine.AMD64 and application:
         ways.append(_ON_A_DISK)
     return "; else ".join(ways) or None
 
