@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import replace
 
 import pytest
 
 from cli import values
 from cli.json_tables import complaints
+from hvmlite import boot
 from hvmlite.cli._answer import dumps
 from hvmlite.cli._style import Style
 from hvmlite.cli.render.inspect import Report
@@ -117,3 +119,19 @@ def test_parts_are_shown():
 def test_no_way_in_is_said():
     refused = [answer for answer in values.answers(INNER) if not hasattr(answer, "entry")]
     assert "no way in" in list(Report.of(INNER, refused).lines(Style()))
+
+
+def test_a_large_disk_is_not_read_for_its_hash(tmp_path):
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.write(b"\xeb".ljust(510, b"\0") + b"\x55\xaa")
+        file.truncate(10 << 30)
+    started = time.process_time()
+    image = boot.open_image(path)
+    large = Report.of(image, boot.offers(image))
+    assert time.process_time() - started < 5
+    found = json.loads(dumps(large.document()))
+    assert found["sha256"] is None
+    assert complaints(found, "inspect") == []
+    (line,) = [line for line in large.lines(Style()) if "sha256" in line]
+    assert line.endswith("not made: of files up to 256 MiB only")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -209,6 +211,19 @@ def test_the_search_is_a_fallback_too_when_the_header_points_at_something_else()
     image = parse(data)
     assert image.payload.found == "scan"
     assert "payload begins with 90 90" in image.warnings[0]
+
+
+def test_the_search_ends_where_no_payload_begins_any_more(tmp_path):
+    # A disk image with a kernel's setup header: 10 GiB were searched for minutes.
+    path = tmp_path / "large"
+    path.write_bytes(BzImage(b"", header={"version": 0x207}).build())
+    with path.open("r+b") as file:
+        file.truncate(10 << 30)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            started = time.process_time()
+            warnings = parse(data).warnings
+            assert time.process_time() - started < 5
+    assert warnings == ("no payload found: neither by the header nor by a search for magics",)
 
 
 def test_no_payload_at_all_is_told():

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 _MAX_CANDIDATES = 64
+_REACH = 16 << 20
+"""So far a payload's start is looked for: before it there is only what unpacks it, and a file of
+many GiB would take minutes."""
 _ANY_MAGIC = re.compile(b"|".join(re.escape(magic) for magic in MAGICS.values()))
 
 
@@ -24,7 +27,7 @@ def find(data: memoryview, start: int, source: str, limits: Limits) -> tuple[str
 
     Magics turn up in code by chance, hence each candidate is decompressed far enough to see.
     """
-    for match in islice(_ANY_MAGIC.finditer(data, start), _MAX_CANDIDATES):
+    for match in islice(_ANY_MAGIC.finditer(data[: start + _REACH], start), _MAX_CANDIDATES):
         candidate = data[match.start() :]
         name = detect(candidate)
         assert name is not None

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["Report"]
 
 _SHOWN = 256  # bytes of a note's descriptor in a document; real ones have 4 to 40
+_MOST_HASHED = 256 << 20  # of kernels and UKIs nothing comes near; a disk's would take minutes
 _FLAGS = ((4, "r"), (2, "w"), (1, "x"))
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is known about an image; `inner` is its payload's, if that could be unpacked."""
+    """All that is known about an image; `inner` is its payload's, if that could be unpacked.
+
+    `sha256` is that of the whole file, None for one that is too large to be read for it.
+    """
 
     image: Image
-    sha256: str
+    sha256: str | None
     inner: Image | None
     trouble: str
     offers: tuple[Offer, ...]
@@ -46,7 +50,7 @@ class Report:
                 trouble = str(error)
         return cls(
             image=image,
-            sha256=hashlib.sha256(image.data).hexdigest(),
+            sha256=_sha256(image.data),
             inner=inner,
             trouble=trouble,
             offers=tuple(answer for answer in asked if isinstance(answer, Offer)),
@@ -78,7 +82,8 @@ class Report:
     def lines(self, style: Style) -> Iterator[str]:
         """Yield the report for people."""
         yield from _head(escape(self.image.source), self.image, style)
-        yield from table([*_facts(self.image), ("sha256", self.sha256)])
+        digest = self.sha256 or f"not made: of files up to {size(_MOST_HASHED)} only"
+        yield from table([*_facts(self.image), ("sha256", digest)])
         yield from self._ways(style)
         if (payload := self.image.payload) is not None:
             yield ""
@@ -124,6 +129,10 @@ class Report:
                     yield f"  {' ' * width}    {style.paint(escape(reason.hint), 'dim')}"
             for line in table([(escape(n), escape(v)) for n, v in refusal.facts], indent=width + 6):
                 yield style.paint(line, "dim")
+
+
+def _sha256(data: memoryview) -> str | None:
+    return hashlib.sha256(data).hexdigest() if len(data) <= _MOST_HASHED else None
 
 
 def _image(image: Image) -> Document:
