@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from engines.raw_guests import TCG
-from hvmlite.engines import _firmware, qemu, record
+from hvmlite.engines import _arguments, _firmware, qemu, record
 from hvmlite.errors import EngineUnavailable, RequestError
 from hvmlite.model import BootInfo, CpuState, Disk, Ending, GuestPlan
 
@@ -72,6 +73,28 @@ def test_a_guest_cannot_write_to_a_disk_that_is_read_only(tmp_path):
         outcome = session.wait(60)
     assert (outcome.kind, outcome.status) == (Ending.EXITED, 0x41)  # CF, from drive 80h
     assert path.read_bytes() == before
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("name", [b"nbd:x", b"json:{}", b"new\nline", b'q"', b"\xff\xfe"])
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_disk_may_have_any_name(tmp_path, monkeypatch, name, snapshot):
+    monkeypatch.chdir(tmp_path)
+    path = os.fsdecode(name)  # relative: nothing before it says that it is a path
+    Path(path).write_bytes(boot_sector(leave_by(b"\xb0\x05")).ljust(MIB, b"\0"))
+    with qemu.start(plan(Disk(path, snapshot=snapshot)), TCG) as session:
+        assert session.wait(60).status == 5
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+@pytest.mark.parametrize("block", [False, True])
+def test_how_a_disk_is_opened(tmp_path, monkeypatch, snapshot, block):
+    """QEMU's `file` refuses block devices; a full file system must not stop the guest for good."""
+    monkeypatch.setattr(Path, "is_block_device", lambda _: block)
+    made = plan(Disk(str(disk(tmp_path, b"")), snapshot=snapshot)).machine
+    words = _arguments.arguments(made, TCG, "tcg", _arguments.Descriptors(3, 4, 5, 6))
+    assert ("file.driver=host_device" in " ".join(words)) is block
+    assert words[-1] == "virtio-blk-pci,drive=disk0,werror=report,bootindex=0"
 
 
 @pytest.mark.boot

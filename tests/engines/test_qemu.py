@@ -400,6 +400,13 @@ def test_disks_that_are_refused(tmp_path, data, form, error, words):
         qemu.start(raw.plan(raw.SPIN, disks=(Disk(str(path), form),)), raw.TCG)
 
 
+def test_a_qcow2_of_version_2_has_no_features(tmp_path):
+    """Its header ends before them: a header extension, or whatever the file has, is there."""
+    path = tmp_path / "disk"
+    path.write_bytes(qcow2(features=4).replace(b"\xfb\0\0\0\x03", b"\xfb\0\0\0\x02"))
+    assert qemu.machine(16 << 20, 1, (Disk(str(path), "qcow2"),)).disks
+
+
 def test_available():
     found = qemu.available()
     assert found.ok

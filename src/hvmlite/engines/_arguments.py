@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.engines import _q35 as q35
 from hvmlite.engines._process import inherited
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hvmlite.model import Disk, Machine, RunOptions
 
 __all__ = ["Descriptors", "arguments"]
@@ -92,21 +90,20 @@ def _firmware(name: str, fds: Descriptors, code: Path | None) -> list[str]:
 def _disk(number: int, disk: Disk, order: str) -> list[str]:
     name = f"disk{number}"
     device = "ide-cd" if disk.cdrom else "virtio-blk-pci"
-    read_only = disk.read_only or disk.cdrom
+    # The driver is named, so that the path is a path and never a protocol. In options, not in JSON,
+    # which has no way to write a path that is not UTF-8.
+    kind = "host_device" if Path(disk.path).is_block_device() else "file"
+    where = f"file.driver={kind},file.filename={_quoted(disk.path)}"
     if disk.snapshot and not disk.cdrom:
         # QEMU makes the file for the writes (in TMPDIR) and removes its name at once.
-        where = f"file.driver=file,file.filename={_quoted(disk.path)},format={disk.format}"
-        drive = ["-drive", f"if=none,id={name},snapshot=on,{where}"]
+        drive = ["-drive", f"if=none,id={name},snapshot=on,{where},format={disk.format}"]
     else:
-        # -blockdev: the path is a path, never a protocol or JSON, and the format is stated.
-        node = {
-            "node-name": name,
-            "driver": disk.format,
-            "read-only": read_only,
-            "file": {"driver": "file", "filename": disk.path, "read-only": read_only},
-        }
-        drive = ["-blockdev", json.dumps(node)]
-    return [*drive, "-device", f"{device},drive={name}{order}"]
+        only = "on" if disk.read_only or disk.cdrom else "off"
+        node = f"node-name={name},driver={disk.format},read-only={only},file.read-only={only}"
+        drive = ["-blockdev", f"{node},{where}"]
+    # A full file system is an error to the guest. QEMU's own choice stops it for good instead: it
+    # waits for an administrator, whom nobody calls.
+    return [*drive, "-device", f"{device},drive={name},werror=report{order}"]
 
 
 def _quoted(value: str) -> str:

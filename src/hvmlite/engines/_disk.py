@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _MAGIC = b"QFI\xfb"
+_SHORT = b"\0\0\0\2"  # the version whose header ends before incompatible_features
 _EXTERNAL_DATA = 4  # in the last byte of incompatible_features
 
 
@@ -22,6 +23,7 @@ class Qcow2Header(Struct, size=80):
     """The fields of docs/interop/qcow2.txt that lead out of the file; big-endian in the file."""
 
     magic: bytes = raw(0, 4)
+    version: bytes = raw(4, 4)
     backing_file_offset: bytes = raw(8, 8)
     incompatible_features: bytes = raw(72, 8)
 
@@ -66,7 +68,7 @@ def _qcow2(path: str, start: bytes) -> None:
         raise RequestError(f"{path}: no qcow2 header found, one needed", field="disk")
     if any(header.backing_file_offset):
         what, feature = "a backing file", "qcow2 backing file"
-    elif header.incompatible_features[-1] & _EXTERNAL_DATA:
+    elif header.version != _SHORT and header.incompatible_features[-1] & _EXTERNAL_DATA:
         what, feature = "an external data file", "qcow2 external data file"
     else:
         return
