@@ -80,14 +80,18 @@ SET_UP = (0x8000_F844, 0x80)
 RESET = (0xCF9, 0x06)
 """I/O port and value that reset the machine: RST_CNT, RST_CPU and SYS_RST."""
 SMRAM_START = 0xA0000
-"""128 KiB of RAM behind the video window, seen in SMM only."""
+"""128 KiB of RAM behind the video window, which is not in the memory map.
+
+QEMU sends accesses outside SMM to the PCI bus. No video adapter answers there, and so they end up
+in the RAM below after all: guests can read and write it.
+"""
 
 _MCH, _LPC = (0, 0), (31, 0)
 _SMRAM = 0x9D  # D_OPEN 0x40, G_SMRAME 0x08, C_BASE_SEG 0x02
 SMRAM_OPEN = config(*_MCH, _SMRAM, 0x4A)
 """Everybody sees SMRAM."""
 SMRAM_CLOSE = config(*_MCH, _SMRAM, 0x0A)
-"""Only SMM sees SMRAM."""
+"""Only SMM sees SMRAM, where there is a video adapter."""
 
 _UNIT = 8 * _KIB  # QEMU rounds -m up to this, and the backend must have exactly that size
 _LEAST, _MOST = 1 * _MIB, 128 * _GIB

@@ -12,8 +12,8 @@ return from system management mode, does so from a table in memory. Hence
    one: RSM enters the guest.
 
 The code is the same for every plan. What is the plan's, the second handler and the state, lies in
-SMRAM, which is a part of the RAM file that guests do not see: so QEMU can be started, and make its
-machine, before there is a plan.
+SMRAM, a part of the RAM file that no memory map has: so QEMU can be started, and make its machine,
+before there is a plan. A guest that looks there all the same finds both (docs/engines.md).
 
 Nothing of the guest's memory is read or changed (but for the few bytes that are put back), and
 nothing is left switched on. The other processors wait for their SIPI as usual.
