@@ -20,12 +20,15 @@ class StubBuildHook(BuildHookInterface[Any]):
         A wheel has them or is not made. An editable install can do without: most of hvmlite works,
         and whoever needs a blob is told how to make it.
         """
-        programs = ["make", os.environ.get("CC", "cc").split()[0]]
+        # Not the make that may have started pip.
+        foreign = ("MAKE", "GNUMAKE")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        if not env.get("CC", "").split():
+            env.pop("CC", None)
+        programs = ["make", env.get("CC", "cc").split()[0]]
         missing = [name for name in programs if shutil.which(name) is None]
         if version == "editable" and missing:
             self.app.display_warning(f"no {' and no '.join(missing)}: stub is not built")
             return
         stub = Path(self.root, "stub")
-        # Not the make that may have started pip.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         subprocess.run(["make", "--silent", "-C", stub, "blobs"], check=True, env=env)

@@ -60,7 +60,7 @@ def test_a_blob_that_was_not_built():
     assert "make -C stub" in e.value.hint
 
 
-def wheel(tree: Path, kind: str = "standard", path: str | None = None):
+def wheel(tree: Path, kind: str = "standard", path: str | None = None, **environment: str):
     """Build a wheel as pip does, by the build backend."""
     code = "from hatchling.builders.wheel import WheelBuilder\n"
     code += f"print(*WheelBuilder('.').build(directory='dist', versions=[{kind!r}]))"
@@ -70,7 +70,7 @@ def wheel(tree: Path, kind: str = "standard", path: str | None = None):
         cwd=tree,
         capture_output=True,
         text=True,
-        env=os.environ | ({} if path is None else {"PATH": path}),
+        env=os.environ | environment | ({} if path is None else {"PATH": path}),
     )
 
 
@@ -87,6 +87,15 @@ def test_a_wheel_has_the_blobs_and_is_reproducible(tmp_path):
         packed = {n: archive.read(f"hvmlite/blobs/{n}") for n in NAMES}
         assert not [each for each in archive.namelist() if "stub" in each or each.endswith(".new")]
     assert packed == {name: blobs.read(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("environment", [{"OUT": "elsewhere"}, {"CC": ""}, {"GNUMAKEFLAGS": "-n"}])
+def test_a_wheel_has_the_blobs_whatever_the_environment_says(tmp_path, environment):
+    tree = copy(tmp_path / "tree")
+    result = wheel(tree, **environment)
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(next((tree / "dist").iterdir())) as archive:
+        assert {f"hvmlite/blobs/{name}" for name in NAMES} < set(archive.namelist())
 
 
 def test_a_wheel_is_not_made_without_a_compiler(tmp_path):
