@@ -56,6 +56,12 @@ def test_a_table_a_document_and_a_junit_file(tmp_path):
     assert found == ["passed", "failed", "no-answer", None]
 
 
+def test_a_junit_file_on_a_full_disk_is_named(tmp_path):
+    result = run(guest(tmp_path / "fine", leave(0)), "-m", "16M", "--junit", "/dev/full")
+    assert result.returncode == 4
+    assert result.stderr == b"hvmlite: error: /dev/full: no space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("code", "options", "status"),
     [
@@ -68,6 +74,7 @@ def test_a_table_a_document_and_a_junit_file(tmp_path):
         (leave(0), ["--protocol", "pvg"], 4),
         (leave(0), ["--engine", "record"], 4),
         (leave(0), ["--junit", "/nonexistent/x"], 4),
+        (leave(0), ["--timeout", "999999999"], 0),
         (leave(0), ["--jobs", "0"], 2),
     ],
 )

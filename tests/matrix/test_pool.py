@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -143,6 +144,10 @@ def test_wrong_requests_are_raised(tmp_path):
         ({"engines": ["record"]}, "engine"),
         ({"engines": ["bochs"]}, "engine"),
         ({"expect": "("}, "expect"),
+        ({"jobs": 0}, "jobs"),
+        ({"jobs": -1}, "jobs"),
+        ({"timeout": 0.0}, "timeout"),
+        ({"timeout": math.nan}, "timeout"),
     ):
         with pytest.raises(RequestError) as caught:
             run_matrix([image], **keywords)

@@ -113,5 +113,10 @@ def run(args: argparse.Namespace) -> Answer:
         if junit is not None:
             from hvmlite.cli.render import _junit
 
-            junit.write(_junit.document(matrix))
+            try:
+                junit.write(_junit.document(matrix))
+                junit.close()
+            except OSError as error:
+                error.filename = args.junit  # writing does not know the name
+                raise
     return Answer(partial(view.document, matrix), partial(view.lines, matrix), view.status(matrix))

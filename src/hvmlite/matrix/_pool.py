@@ -30,6 +30,7 @@ _CODE = (
 _PATIENCE = 120.0
 """Seconds beyond a guest's own time that a worker has for preparing and for cleaning up."""
 _GRACE = 5.0
+_LONGEST_WAIT = 3600.0  # epoll takes no more than 2^31 milliseconds
 _LONGEST = 64 << 20  # bytes of an answer
 
 
@@ -61,8 +62,8 @@ def run(jobs: Sequence[tuple[Job, Sequence[int]]], at_once: int) -> Generator[tu
 
 def _done(selector: selectors.BaseSelector, running: dict[int, _Worker]) -> list[int]:
     # Waits for workers that have ended, and for those that should have by now.
-    deadline = min(worker.deadline for worker in running.values())
-    ended = {key.data for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
+    left = min(worker.deadline for worker in running.values()) - time.monotonic()
+    ended = {key.data for key, _ in selector.select(min(max(0.0, left), _LONGEST_WAIT))}
     now = time.monotonic()
     return [n for n, worker in running.items() if n in ended or worker.deadline <= now]
 

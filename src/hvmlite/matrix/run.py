@@ -68,6 +68,10 @@ def run_matrix(
     :raises EngineUnavailable: an engine asked for cannot run here, or none can
     :raises UnsupportedError: the reporter was not built
     """
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"jobs: {jobs} found, at least 1 needed", field="jobs")
+    if not 0 < timeout < 1e9:  # false for NaN too
+        raise RequestError(f"timeout: {timeout} s found, more than 0 needed", field="timeout")
     names = None if protocols is None else _known(protocols)
     usable = _usable(engines)
     with contextlib.ExitStack() as stack:
@@ -81,7 +85,8 @@ def run_matrix(
             limits=limits,
         )
         sheets = [_sheet(os.fspath(path), wanted, names, usable) for path in images]
-        _run(sheets, jobs or len(os.sched_getaffinity(0)), on_cell or (lambda *_: None))
+        at_once = len(os.sched_getaffinity(0)) if jobs is None else jobs
+        _run(sheets, at_once, on_cell or (lambda *_: None))
     return Matrix(tuple(sheet.row() for sheet in sheets))
 
 
