@@ -131,7 +131,7 @@ def linux_page(plan: GuestPlan, image: Path | None) -> bytes:
     put(
         0x21C,
         4,
-        sum(-(-len(m.data) // 4) * 4 for m in info.modules[:-1]) + len(info.modules[-1].data),
+        sum(-(-len(m.data) // 4) * 4 + 4 for m in info.modules[:-1]) + len(info.modules[-1].data),
     )
     put(0x228, 4, plan.address_of("command line"))
     put(0x070, 8, info.rsdp)

@@ -77,8 +77,8 @@ def modules(plan: GuestPlan, report: Report) -> None:
 
 
 def joined(parts: list[bytes]) -> bytes:
-    """One initramfs buffer: each part but the last is padded to a multiple of 4 bytes."""
-    padded = [part + bytes(-len(part) % 4) for part in parts[:-1]]
+    """One initramfs buffer: behind each part but the last at least 4 zeros, to a multiple of 4."""
+    padded = [part + bytes(-len(part) % 4 + 4) for part in parts[:-1]]
     return b"".join([*padded, parts[-1]])
 
 

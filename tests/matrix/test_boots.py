@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
+from lz4.block import compress
 
 import hvmlite
 from hvmlite.guest.memory import PlanMemory
 from hvmlite.matrix import Baseline, GuestKind, Verdict, _initrd
 from hvmlite.matrix._ranges import settled
+from hvmlite.matrix.run import LINUX_CMDLINE
 from hvmlite.model import Ending, Kind, Outcome
 from initramfs import Archive
+from makers.pe import uki
 from matrix.guests import HANG, guest, leave, say
 from matrix.reports import line
 
@@ -71,6 +75,31 @@ def test_the_report_agrees_with_the_plan(kernels, stock):
         }
         assert dict(report.acpi).keys() == tables - {"RSD ", "XSDT"}
         assert report.release in dict(hvmlite.open_image(kernels[name]).facts)["kernel version"]
+
+
+def lz4(data):
+    """What `lz4 -l` writes: blocks with their sizes, and no end mark."""
+    block = compress(data, store_size=False)
+    return b"\x02\x21\x4c\x18" + len(block).to_bytes(4, "little") + block
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3])
+def test_our_init_wins_in_a_uki_and_behind_lz4(kernels, tmp_path, size):
+    """Linux finds the end of LZ4 by zeros only; without them no archive is unpacked at all."""
+    theirs = Archive().file("/init", b"not started", 0o755).file("/payload/uki", b"u" * size)
+    mine = Archive().symlink("/init", "bin/mine").file("/payload/mine", os.urandom(size))
+    image, initrd = tmp_path / "uki.efi", tmp_path / "mine.lz4"
+    kernel = kernels["6.12-cloud"].read_bytes()
+    image.write_bytes(
+        uki(kernel, (".cmdline", b"quiet init=/bad"), (".initrd", lz4(theirs.cpio())))
+    )
+    initrd.write_bytes(lz4(mine.cpio()))
+    protocols = [("linux64", "pvh")[size % 2]]
+    (row,) = hvmlite.run_matrix([image], initrds=[initrd], protocols=protocols, timeout=120).rows
+    (cell,) = row.cells
+    assert (row.guest, cell.verdict, cell.problem) == (GuestKind.LINUX_AMD64, Verdict.PASSED, "")
+    assert {"/payload/uki", "/payload/mine"} < dict(cell.report.files).keys()
+    assert cell.report.cmdline == LINUX_CMDLINE
 
 
 RIGHT = line(boot_params=None, iomem=None, files=_initrd.PAYLOAD)

@@ -85,7 +85,9 @@ def joined(modules):
     """The one initrd that Linux sees: an independent reading of buffer-format.rst."""
     data = b""
     for module in modules:
-        while len(data) % 4:
+        if data and module.data:
+            data += b"\0\0\0\0"  # where LZ4 ends
+        while len(data) % 4 and module.data:
             data += b"\0"
         data += bytes(module.data)
     return (data,) if data else ()

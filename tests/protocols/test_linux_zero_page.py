@@ -124,7 +124,7 @@ def test_several_modules_are_one_each_at_a_multiple_of_4(protocol):
     modules = (Module(b"abc"), Module(b"defgh"), Module(b""), Module(b"i"))
     made, memory, page = told(protocol, info=BootInfo(modules=modules))
     size = number(page, 0x21C, 4)
-    assert memory.read(number(page, 0x218, 4), size) == b"abc\0defgh\0\0\0i"
+    assert memory.read(number(page, 0x218, 4), size) == b"abc\0\0\0\0\0defgh\0\0\0\0\0\0\0i"
     assert made.dropped == ()
 
 

@@ -192,5 +192,6 @@ def _joined(data: Iterable[Buffer]) -> Buffer:
         return all_[0] if all_ else b""
     pieces: list[Buffer] = []
     for item in all_[:-1]:
-        pieces += [item, bytes(-len(item) % _ALIGN)]
+        # At least one word of zeros, for Linux finds the end of LZ4 by it.
+        pieces += [item, bytes(-len(item) % _ALIGN + _ALIGN)]
     return b"".join([*pieces, all_[-1]])

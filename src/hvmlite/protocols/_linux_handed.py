@@ -61,14 +61,22 @@ def initrd_size(info: BootInfo) -> int:
     """Return the size of all modules as one initrd."""
     size = 0
     for module in info.modules:
-        size = -(-size // _WORD) * _WORD + len(module.data)
+        if module.data:
+            size += _gap(size) + len(module.data)
     return size
+
+
+def _gap(size: int) -> int:
+    # Zeros between an archive that ends at `size` and the next. LZ4 has no end mark: the kernel's
+    # decompressor stops at a block of length 0, and takes whatever else follows for a block.
+    return -size % _WORD + _WORD if size else 0
 
 
 def initrd(info: BootInfo, end: int) -> list[Piece]:
     """Return the one ramdisk that Linux has; of several modules, one after the other.
 
-    An initramfs may be several archives, each at a multiple of 4 bytes, with zeros between them
+    An initramfs may be several archives, each at a multiple of 4 bytes, with zeros between them, at
+    least 4 here
     (Documentation/driver-api/early-userspace/buffer-format.rst). They are joined only when there is
     room for them: sizes may be anything.
 
@@ -82,8 +90,9 @@ def initrd(info: BootInfo, end: int) -> list[Piece]:
     def joined() -> bytes:
         data = bytearray()
         for module in info.modules:
-            data += bytes(-len(data) % _WORD)
-            data += module.data
+            if module.data:
+                data += bytes(_gap(len(data)))
+                data += module.data
         return bytes(data)
 
     return [
