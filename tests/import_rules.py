@@ -23,6 +23,7 @@ ORDER = {
     "protocols": 4,
     "engines": 4,
     "boot": 5,
+    "peers": 5,
     "audit": 6,
     "trace": 6,
     "matrix": 6,
@@ -33,7 +34,7 @@ ORDER = {
 # An engine runs a plan from anywhere; a protocol must serve somebody else's VMM.
 NEVER = {("engines", "images"), ("engines", "protocols"), ("protocols", "images")}
 # One file per member, and no member knows another.
-PLURAL = {"images", "disks", "protocols", "engines", "devices"}
+PLURAL = {"images", "disks", "protocols", "engines", "devices", "peers"}
 
 
 def violations(package: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "hvmlite"
 
-ROOMS = ("images", "protocols", "engines")
+ROOMS = ("images", "protocols", "engines", "peers")
 # room -> where each member's page is
 DOCS = {"protocols": "docs/protocols"}
 

@@ -24,6 +24,7 @@ __all__ = [
     "plan",
     "run",
     "run_matrix",
+    "verdicts",
 ]
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` needs none of them
     from hvmlite.boot import Run, Timing, available_engines, offers, open_image, plan, run
     from hvmlite.matrix import run_matrix
+    from hvmlite.peers import verdicts
 
 
 def __getattr__(name: str) -> object:
@@ -39,6 +41,10 @@ def __getattr__(name: str) -> object:
         from hvmlite import matrix
 
         return matrix.run_matrix
+    if name == "verdicts":
+        from hvmlite import peers
+
+        return peers.verdicts
     if name in __all__:
         from hvmlite import boot
 

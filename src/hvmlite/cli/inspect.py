@@ -10,13 +10,25 @@ if TYPE_CHECKING:
     import argparse
 
     from hvmlite.cli._answer import Answer
+    from hvmlite.model import Image, Verdict
 
 __all__ = ["add_arguments", "run"]
+
+_WOULD_FAIL = 5  # what `run` returns where the guest fails: a build can stop at it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("image", metavar="IMAGE", help="a bzImage, a UKI, an ELF kernel or a disk")
+    parser.add_argument(
+        "--for",
+        dest="peers",
+        metavar="PEER[,PEER]",
+        action="append",
+        default=[],
+        help="whether another loader would start it: qemu, xen, firecracker, cloud-hypervisor,"
+        " grub, or all; status 5 if one of them would not",
+    )
     _options.add_limit_arguments(parser)
 
 
@@ -29,5 +41,15 @@ def run(args: argparse.Namespace) -> Answer:
 
     with progress(f"reading {args.image}"):
         image = boot.open_image(args.image, _options.limits(args))
-        report = view.Report.of(image, boot.offers(image))
-    return Answer(report.document, report.lines)
+        report = view.Report.of(image, boot.offers(image), _verdicts(image, args.peers))
+    refused = not all(verdict.starts for verdict in report.verdicts)
+    return Answer(report.document, report.lines, _WOULD_FAIL if refused else 0)
+
+
+def _verdicts(image: Image, options: list[str]) -> tuple[Verdict, ...]:
+    if not options:
+        return ()
+    from hvmlite import peers
+
+    names = [name.strip() for option in options for name in option.split(",")]
+    return peers.verdicts(image, None if "all" in names else names)

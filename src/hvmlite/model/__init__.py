@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from hvmlite.model.entry import Dropped, Entry, Fixup, Kind, Piece, Ref
     from hvmlite.model.image import Image, LoadSegment, Note, Part, Payload, Section
     from hvmlite.model.machine import Disk, Machine, PciHost, Platform, RamBlock, SerialPort
-    from hvmlite.model.offer import Offer, Preference, Reason, Refusal, Relocation
+    from hvmlite.model.offer import (
+        Offer,
+        Preference,
+        Reason,
+        Refusal,
+        Relocation,
+        Requirement,
+        Verdict,
+    )
     from hvmlite.model.outcome import Ending, Outcome
     from hvmlite.model.pe import PeHeaders
     from hvmlite.model.plan import GuestMemory, GuestPlan, PlacedPiece
@@ -72,11 +80,13 @@ __all__ = [
     "Ref",
     "Refusal",
     "Relocation",
+    "Requirement",
     "RunOptions",
     "Section",
     "SegmentRegister",
     "SerialPort",
     "SetupNode",
+    "Verdict",
 ]
 
 _PARTS = {
@@ -135,6 +145,8 @@ _PARTS = {
         "Reason",
         "Refusal",
         "Relocation",
+        "Requirement",
+        "Verdict",
     ),
     "outcome": (
         "Ending",

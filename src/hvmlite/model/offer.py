@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hvmlite.model.image import Image
 
-__all__ = ["Offer", "Preference", "Reason", "Refusal", "Relocation"]
+__all__ = ["Offer", "Preference", "Reason", "Refusal", "Relocation", "Requirement", "Verdict"]
 
 
 class Preference(StrEnum):
@@ -84,3 +84,52 @@ class Offer:
     cmdline_limit: int | None = None
     firmware: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing that another loader asks of an image before it starts it.
+
+    :param way: the loader's own way in that it belongs to ("multiboot1", "pvh"), or "any"
+    :param what: what is looked at
+    :param needed: what it must be, a phrase that ends in "needed"
+    :param source: file and function of the loader's source
+    :param says: what the loader itself says to the user, as far as that does not vary; may be empty
+    """
+
+    way: str
+    what: str
+    needed: str
+    source: str
+    says: str = ""
+
+    def unmet(self, found: str, hint: str | None = None) -> Reason:
+        """Return the reason why an image in which `found` was found does not meet it."""
+        what = self.what if self.way == "any" else f"{self.way}: {self.what}"
+        return Reason(what, found, self.needed, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether another loader would start an image.
+
+    :param peer: the loader's name
+    :param version: the versions whose source was read
+    :param ways: how it would start the image; where it chooses itself, the one that it takes. Empty
+        if it would not
+    :param reasons: why other ways are closed, or all
+    :param warnings: what a user should know although it starts
+    :param facts: (name, value) pairs for people
+    """
+
+    peer: str
+    version: str
+    ways: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def starts(self) -> bool:
+        """Whether it would start the image in any way."""
+        return bool(self.ways)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvmlite.cli._output import escape
+from hvmlite.cli.render import _peers as peers
 from hvmlite.cli.render._text import address, pairs, reasons, size, table, text
 from hvmlite.errors import HvmliteError
 from hvmlite.model import Offer, Refusal
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from hvmlite.cli._answer import Document
     from hvmlite.cli._style import Style
-    from hvmlite.model import Image, Note, Part
+    from hvmlite.model import Image, Note, Part, Verdict
 
 __all__ = ["Report"]
 
@@ -38,9 +39,12 @@ class Report:
     trouble: str
     offers: tuple[Offer, ...]
     refusals: tuple[Refusal, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     @classmethod
-    def of(cls, image: Image, asked: Sequence[Offer | Refusal]) -> Report:
+    def of(
+        cls, image: Image, asked: Sequence[Offer | Refusal], verdicts: Sequence[Verdict] = ()
+    ) -> Report:
         """Sort the protocols' answers and open the payload."""
         inner, trouble = None, ""
         if image.payload is not None:
@@ -55,6 +59,7 @@ class Report:
             trouble=trouble,
             offers=tuple(answer for answer in asked if isinstance(answer, Offer)),
             refusals=tuple(answer for answer in asked if isinstance(answer, Refusal)),
+            verdicts=tuple(verdicts),
         )
 
     def document(self) -> Document:
@@ -77,10 +82,14 @@ class Report:
             "payload": payload,
             "offers": [_offer(offer) for offer in self.offers],
             "refusals": [_refusal(refusal) for refusal in self.refusals],
+            "peers": [peers.document(verdict) for verdict in self.verdicts],
         }
 
     def lines(self, style: Style) -> Iterator[str]:
         """Yield the report for people."""
+        if self.verdicts:
+            yield from peers.lines(self.verdicts, style)
+            yield ""
         yield from _head(escape(self.image.source), self.image, style)
         digest = self.sha256 or f"not made: of files up to {size(_MOST_HASHED)} only"
         yield from table([*_facts(self.image), ("sha256", digest)])
