@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
-from hvmlite.peers import cloud_hypervisor, firecracker, qemu, xen
+from hvmlite.peers import cloud_hypervisor, firecracker, grub, qemu, xen
 from hvmlite.peers._peer import Peer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PEERS", "Peer", "requirements", "verdicts"]
 
-PEERS: tuple[Peer, ...] = (qemu, xen, firecracker, cloud_hypervisor)
+PEERS: tuple[Peer, ...] = (qemu, xen, firecracker, cloud_hypervisor, grub)
 """The order is that of what people ask for."""
 
 
