@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 import hvmlite
-from hvmlite import peers
+from hvmlite import peers as room
 from hvmlite.errors import RequestError
 from makers import elf
 from makers import peers as make
+from peers import page
 
 NAMES = ["qemu", "xen", "firecracker", "cloud-hypervisor", "grub"]
 
@@ -23,12 +24,12 @@ def test_all_of_them_are_asked_unless_some_are_named():
 @pytest.mark.parametrize("names", [["bhyve"], ["qemu", ""], ["QEMU"]])
 def test_a_name_that_is_none_is_told(names):
     with pytest.raises(RequestError, match="one of qemu, xen, firecracker"):
-        peers.verdicts(make.parse(elf.pvh_kernel()), names)
+        room.verdicts(make.parse(elf.pvh_kernel()), names)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_requirement_has_its_source(name):
-    rules = peers.requirements(name)
+    rules = room.requirements(name)
     assert len(set(rules)) == len(rules)
     for rule in rules:
         assert "needed" in rule.needed, rule
@@ -37,7 +38,11 @@ def test_every_requirement_has_its_source(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reason_is_made_of_its_requirement(name):
-    for rule in peers.requirements(name):
+    for rule in room.requirements(name):
         reason = rule.unmet("nothing", "look")
         assert (reason.found, reason.needed, reason.hint) == ("nothing", rule.needed, "look")
         assert reason.what.endswith(rule.what)
+
+
+def test_the_page_is_made_of_the_tables():
+    assert page.PAGE.read_text() == page.render(), "run: python tests/peers/page.py"
