@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from _measure import Comparison, interleaved
 from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, QEMU, initrd, timed_boot
+from inspection import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     ird = initrd()
-    found = startup(options.rounds) + prepare(ird, options.rounds)
+    found = startup(options.rounds) + inspect(options.rounds) + prepare(ird, options.rounds)
     found += memory(ird) + boots(ird, options.rounds)
     if options.json:
         print(json.dumps([{**vars(each), "ratio": each.ratio, "ok": each.holds} for each in found]))

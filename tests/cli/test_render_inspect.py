@@ -11,7 +11,6 @@ import pytest
 
 from cli import values
 from cli.json_tables import complaints
-from hvmlite import boot
 from hvmlite.cli._answer import dumps
 from hvmlite.cli._style import Style
 from hvmlite.cli.render.inspect import Report
@@ -26,6 +25,7 @@ def broken():
 
 
 INNER = values.image()
+SHA256 = hashlib.sha256(bytes(INNER.data)).hexdigest()
 PARTS = (
     values.m.Part(".linux", 0x400, memoryview(b"x" * 2048)),
     values.m.Part(EVIL, 0x800, memoryview(b""), 1),
@@ -39,7 +39,7 @@ IMAGES = {
 
 
 def report(name):
-    return Report.of(IMAGES[name], values.answers(INNER))
+    return Report.of(IMAGES[name], values.answers(INNER), SHA256, values.verdicts())
 
 
 def document(name):
@@ -56,6 +56,25 @@ def test_the_document_is_what_the_page_says(name):
 def test_no_line_can_hurt_a_terminal(name, style):
     for line in report(name).lines(style):
         assert line.isprintable(), line
+
+
+def test_the_peers_come_first_and_are_told_apart():
+    lines = list(report("elf").lines(Style()))
+    assert lines[0] == "qemu  starts it by pvh (7.2)"
+    assert "xen   does not start it (4.17)" in lines
+    assert any("pvh: note: none, one needed" in line for line in lines)
+    peers = document("elf")["peers"]
+    assert [(peer["peer"], peer["starts"], peer["ways"]) for peer in peers] == [
+        ("qemu", True, ["pvh"]),
+        ("xen", False, []),
+    ]
+    assert all(peer["requirements"] for peer in peers)
+
+
+def test_without_peers_nothing_is_said_of_them():
+    bare = Report.of(INNER, (), SHA256)
+    assert bare.document()["peers"] == []
+    assert not any("starts it by" in line for line in bare.lines(Style()))
 
 
 def test_the_document_says_what_was_found():
@@ -79,7 +98,7 @@ def test_the_document_says_what_was_found():
 def test_an_image_that_wants_to_lie_elsewhere_says_so(preference):
     first, *others = values.answers(INNER)
     wish = replace(first.relocation, preference=Preference(preference))
-    made = Report.of(INNER, (replace(first, relocation=wish), *others))
+    made = Report.of(INNER, (replace(first, relocation=wish), *others), SHA256)
     (line,) = [each for each in made.lines(Style()) if "may be moved" in each]
     assert line.endswith(f"by multiples of 2 MiB, wants the {preference} place")
     found = json.loads(dumps(made.document()))
@@ -118,20 +137,21 @@ def test_parts_are_shown():
 
 def test_no_way_in_is_said():
     refused = [answer for answer in values.answers(INNER) if not hasattr(answer, "entry")]
-    assert "no way in" in list(Report.of(INNER, refused).lines(Style()))
+    assert "no way in" in list(Report.of(INNER, refused, SHA256).lines(Style()))
 
 
-def test_a_large_disk_is_not_read_for_its_hash(tmp_path):
+def test_a_large_disk_is_not_read_for_its_hash(tmp_path, capsys):
     path = tmp_path / "disk"
     with path.open("wb") as file:
         file.write(b"\xeb".ljust(510, b"\0") + b"\x55\xaa")
         file.truncate(10 << 30)
     started = time.process_time()
-    image = boot.open_image(path)
-    large = Report.of(image, boot.offers(image))
+    assert cli.main(["inspect", str(path), "--json"]) == 0
+    assert cli.main(["inspect", str(path)]) == 0
     assert time.process_time() - started < 5
-    found = json.loads(dumps(large.document()))
+    text = capsys.readouterr().out
+    found, end = json.JSONDecoder().raw_decode(text)
     assert found["sha256"] is None
     assert complaints(found, "inspect") == []
-    (line,) = [line for line in large.lines(Style()) if "sha256" in line]
+    (line,) = [line for line in text[end:].splitlines() if "sha256" in line]
     assert line.endswith("not made: of files up to 256 MiB only")

@@ -88,6 +88,14 @@ def answers(inner: m.Image) -> tuple[m.Offer | m.Refusal, ...]:
     )  # fmt: skip
 
 
+def verdicts() -> tuple[m.Verdict, ...]:
+    return (
+        m.Verdict("qemu", "7.2", ("pvh",), (), (f"but {EVIL}",), ((EVIL, EVIL), ("entry", "0x1"))),
+        m.Verdict("xen", "4.17", (), (m.Reason(f"pv: {EVIL}", EVIL, EVIL, EVIL),
+                                      m.Reason("pvh: note", "none", "one needed"))),
+    )  # fmt: skip
+
+
 def engines() -> tuple[m.Availability, ...]:
     facts = (("path", "/usr/bin/qemu"), ("kvm", "no /dev/kvm, TCG is used " * 9))
     return (

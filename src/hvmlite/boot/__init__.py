@@ -40,6 +40,7 @@ __all__ = [
     "own_cmdline",
     "plan",
     "run",
+    "unpack_ahead",
 ]
 
 DEFAULT_MEMORY = 512 << 20
@@ -196,13 +197,16 @@ def _opened(
     if not isinstance(image, model.Image):
         image = open_image(image, limits)
     image = with_profile(image, profile, limits or Limits())
-    _unpack_ahead(image, protocol)
+    unpack_ahead(image, protocol)
     return image
 
 
-def _unpack_ahead(image: Image, protocol: str | None) -> None:
-    # Decompressors work without the interpreter's lock: much else can be done meanwhile. Whoever
-    # then asks for the payload waits for it, and gets its error if it has one.
+def unpack_ahead(image: Image, protocol: str | None = None) -> None:
+    """Begin to unpack the payload in a thread, unless `protocol` leaves that to the guest.
+
+    Decompressors work without the interpreter's lock: much else can be done meanwhile. Whoever then
+    asks for the payload waits for it, and gets its error if it has one.
+    """
     from threading import Thread
 
     payload = image.payload

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvmlite.cli._output import escape
-from hvmlite.cli.render import _peers as peers
 from hvmlite.cli.render._text import address, pairs, reasons, size, table, text
 from hvmlite.errors import HvmliteError
 from hvmlite.model import Offer, Refusal
@@ -19,10 +17,11 @@ if TYPE_CHECKING:
     from hvmlite.cli._style import Style
     from hvmlite.model import Image, Note, Part, Verdict
 
-__all__ = ["Report"]
+__all__ = ["MOST_HASHED", "Report"]
 
 _SHOWN = 256  # bytes of a note's descriptor in a document; real ones have 4 to 40
-_MOST_HASHED = 256 << 20  # of kernels and UKIs nothing comes near; a disk's would take minutes
+MOST_HASHED = 256 << 20
+"""Bytes of a file that is hashed. No kernel or UKI comes near; a disk would take minutes."""
 _FLAGS = ((4, "r"), (2, "w"), (1, "x"))
 
 
@@ -43,9 +42,16 @@ class Report:
 
     @classmethod
     def of(
-        cls, image: Image, asked: Sequence[Offer | Refusal], verdicts: Sequence[Verdict] = ()
+        cls,
+        image: Image,
+        asked: Sequence[Offer | Refusal],
+        sha256: str | None,
+        verdicts: Sequence[Verdict] = (),
     ) -> Report:
-        """Sort the protocols' answers and open the payload."""
+        """Sort the protocols' answers and open the payload.
+
+        :param sha256: of the whole file, in hex; None if it is too large, see :data:`MOST_HASHED`
+        """
         inner, trouble = None, ""
         if image.payload is not None:
             try:
@@ -54,7 +60,7 @@ class Report:
                 trouble = str(error)
         return cls(
             image=image,
-            sha256=_sha256(image.data),
+            sha256=sha256,
             inner=inner,
             trouble=trouble,
             offers=tuple(answer for answer in asked if isinstance(answer, Offer)),
@@ -82,16 +88,25 @@ class Report:
             "payload": payload,
             "offers": [_offer(offer) for offer in self.offers],
             "refusals": [_refusal(refusal) for refusal in self.refusals],
-            "peers": [peers.document(verdict) for verdict in self.verdicts],
+            "peers": self._peers(),
         }
+
+    def _peers(self) -> list[Document]:
+        if not self.verdicts:
+            return []
+        from hvmlite.cli.render import _peers as peers
+
+        return [peers.document(verdict) for verdict in self.verdicts]
 
     def lines(self, style: Style) -> Iterator[str]:
         """Yield the report for people."""
         if self.verdicts:
+            from hvmlite.cli.render import _peers as peers  # only who asks for them pays for them
+
             yield from peers.lines(self.verdicts, style)
             yield ""
         yield from _head(escape(self.image.source), self.image, style)
-        digest = self.sha256 or f"not made: of files up to {size(_MOST_HASHED)} only"
+        digest = self.sha256 or f"not made: of files up to {size(MOST_HASHED)} only"
         yield from table([*_facts(self.image), ("sha256", digest)])
         yield from self._ways(style)
         if (payload := self.image.payload) is not None:
@@ -138,10 +153,6 @@ class Report:
                     yield f"  {' ' * width}    {style.paint(escape(reason.hint), 'dim')}"
             for line in table([(escape(n), escape(v)) for n, v in refusal.facts], indent=width + 6):
                 yield style.paint(line, "dim")
-
-
-def _sha256(data: memoryview) -> str | None:
-    return hashlib.sha256(data).hexdigest() if len(data) <= _MOST_HASHED else None
 
 
 def _image(image: Image) -> Document:
