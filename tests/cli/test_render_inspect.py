@@ -11,6 +11,7 @@ import pytest
 
 from cli import values
 from cli.json_tables import complaints
+from hvmlite import cli
 from hvmlite.cli._answer import dumps
 from hvmlite.cli._style import Style
 from hvmlite.cli.render.inspect import Report

@@ -226,5 +226,8 @@ def unpack_ahead(image: Image, protocol: str | None = None) -> None:
 
 def _import_rooms() -> None:
     # What planning needs, imported while the payload is unpacked.
-    from hvmlite import protocols  # noqa: F401
     from hvmlite.guest import acpi, place  # noqa: F401
+    from hvmlite.protocols import PROTOCOLS
+
+    for protocol in PROTOCOLS:
+        _ = protocol.encode

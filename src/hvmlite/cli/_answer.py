@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,5 +32,7 @@ class Answer:
 
 def dumps(document: Document) -> str:
     """Return the document as one JSON object, in ASCII and without a control character inside."""
+    import json  # only now: most readers are people
+
     text = json.dumps({"schema": SCHEMA, **document}, indent=2)
     return text.replace("\x7f", "\\u007f") + "\n"

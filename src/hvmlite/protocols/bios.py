@@ -6,23 +6,14 @@ SeaBIOS, which finds, loads and enters the sector. Nothing of a BootInfo can be 
 
 from __future__ import annotations
 
-from hvmlite.model import (
-    BootEntry,
-    BootInfo,
-    CpuState,
-    DiskLayout,
-    Entry,
-    GuestMemory,
-    Image,
-    Machine,
-    Offer,
-    Reason,
-    Ref,
-    Refusal,
-)
-from hvmlite.protocols._pieces import not_carried
+from typing import TYPE_CHECKING
+
+from hvmlite.model import BootEntry, DiskLayout, Image, Offer, Reason, Refusal
 from hvmlite.spec.bios import INT13
 from hvmlite.spec.linux import BOOT_FLAG, SECTOR
+
+if TYPE_CHECKING:
+    from hvmlite.model import BootInfo, CpuState, Entry, GuestMemory, Machine, Ref
 
 __all__ = ["NAME", "carries", "decode", "encode", "offers"]
 
@@ -116,6 +107,9 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
 
     :param rsdp: not used: the firmware has ACPI tables of its own
     """
+    from hvmlite.model import CpuState, Entry
+    from hvmlite.protocols._pieces import not_carried  # only now: who asks for offers needs neither
+
     layout = offer.image.disk
     entry = _boot_entry(layout) if layout is not None and layout.iso else None
     cpu = CpuState(
@@ -130,4 +124,6 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
 
 def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
     """Return an empty BootInfo: a boot sector is told nothing."""
+    from hvmlite.model import BootInfo
+
     return BootInfo()

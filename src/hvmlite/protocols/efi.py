@@ -8,21 +8,12 @@ for it; what it states is told all the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from hvmlite.guest.segments import CODE64, DATA32
-from hvmlite.model import (
-    BootInfo,
-    CpuState,
-    DiskLayout,
-    Entry,
-    GuestMemory,
-    Image,
-    Machine,
-    Offer,
-    Ref,
-    Refusal,
-)
-from hvmlite.protocols._pieces import not_carried
+from hvmlite.model import DiskLayout, Image, Offer, Refusal
+
+if TYPE_CHECKING:
+    from hvmlite.model import BootInfo, CpuState, Entry, GuestMemory, Machine, Ref
 
 __all__ = ["NAME", "carries", "decode", "encode", "offers"]
 
@@ -84,6 +75,10 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
 
     :param rsdp: not used: the firmware has ACPI tables of its own
     """
+    from hvmlite.guest.segments import CODE64, DATA32
+    from hvmlite.model import CpuState, Entry
+    from hvmlite.protocols._pieces import not_carried  # only now: who asks for offers needs neither
+
     code, data = replace(CODE64, selector=0x38), replace(DATA32, selector=0x30)
     cpu = CpuState(
         rflags=0x246,
@@ -103,4 +98,6 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
 
 def decode(memory: GuestMemory, cpu: CpuState) -> BootInfo:
     """Return an empty BootInfo: a program asks the firmware's services for everything."""
+    from hvmlite.model import BootInfo
+
     return BootInfo()

@@ -5,10 +5,22 @@ Document: Linux, `Documentation/arch/x86/boot.rst`, "64-bit Boot Protocol".
 
 from __future__ import annotations
 
-from hvmlite.protocols._linux_decode import decode64 as decode
-from hvmlite.protocols._linux_encode import CARRIES as carries
-from hvmlite.protocols._linux_encode import encode64 as encode
+from typing import TYPE_CHECKING
+
+from hvmlite.protocols._later import later
 from hvmlite.protocols._linux_offer import LINUX64 as NAME
 from hvmlite.protocols._linux_offer import offers64 as offers
 
+if TYPE_CHECKING:
+    from hvmlite.protocols._linux_decode import decode64 as decode
+    from hvmlite.protocols._linux_encode import CARRIES as carries
+    from hvmlite.protocols._linux_encode import encode64 as encode
+
 __all__ = ["NAME", "carries", "decode", "encode", "offers"]
+
+__getattr__ = later(
+    __name__,
+    decode="_linux_decode.decode64",
+    encode="_linux_encode.encode64",
+    carries="_linux_encode.CARRIES",
+)
