@@ -96,7 +96,8 @@ def test_it_is_an_init_that_needs_nothing_else(kernels, tmp_path, name):
     assert said["cpus"] == 1
     # The same rules as for the shell's report.
     rows = "\n".join(f"{low:x}-{high:x} : {n}" for _, low, high, n in said["iomem"])
-    agreement.resources(guest.plan, Report({"iomem": rows}))
+    blocks = {"iomem": rows, "boot_params": said["boot_params"]}
+    agreement.resources(guest.plan, Report(blocks))
 
 
 def test_what_is_not_there_is_null(kernels, tmp_path):

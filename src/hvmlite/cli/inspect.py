@@ -35,13 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Read the image and ask every protocol about it."""
     from hvmlite import boot
+    from hvmlite.cli._digest import Digest
     from hvmlite.cli._progress import progress
 
     with progress(f"reading {args.image}"):
         image = boot.open_image(args.image, _options.limits(args))
         # Both take as long as all the rest, and neither needs the interpreter meanwhile.
         boot.unpack_ahead(image)
-        digest = _Digest(image.data)
+        digest = Digest(image.data)
         from hvmlite.cli._answer import Answer
         from hvmlite.cli.render import inspect as view
 
@@ -49,29 +50,6 @@ def run(args: argparse.Namespace) -> Answer:
         report = view.Report.of(image, found, digest.result(), judged)
     refused = not all(verdict.starts for verdict in report.verdicts)
     return Answer(report.document, report.lines, _WOULD_FAIL if refused else 0)
-
-
-class _Digest:
-    # The SHA-256 of the file, worked out in a thread of its own; None for one that is too large.
-    def __init__(self, data: memoryview) -> None:
-        from threading import Thread
-
-        self._data: memoryview = data
-        self._found: str | None = None
-        self._thread = Thread(target=self._work, name="sha256", daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        from hashlib import sha256
-
-        from hvmlite.cli.render.inspect import MOST_HASHED
-
-        if len(self._data) <= MOST_HASHED:
-            self._found = sha256(self._data).hexdigest()
-
-    def result(self) -> str | None:
-        self._thread.join()
-        return self._found
 
 
 def _verdicts(image: Image, options: list[str]) -> tuple[Verdict, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hvmlite.cli._digest import MOST_HASHED
 from hvmlite.cli._output import escape
 from hvmlite.cli.render._text import address, pairs, reasons, size, table, text
 from hvmlite.errors import HvmliteError
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     from hvmlite.cli._style import Style
     from hvmlite.model import Image, Note, Part, Verdict
 
-__all__ = ["MOST_HASHED", "Report"]
+__all__ = ["Report"]
 
 _SHOWN = 256  # bytes of a note's descriptor in a document; real ones have 4 to 40
-MOST_HASHED = 256 << 20
-"""Bytes of a file that is hashed. No kernel or UKI comes near; a disk would take minutes."""
 _FLAGS = ((4, "r"), (2, "w"), (1, "x"))
 
 
@@ -50,7 +49,7 @@ class Report:
     ) -> Report:
         """Sort the protocols' answers and open the payload.
 
-        :param sha256: of the whole file, in hex; None if it is too large, see :data:`MOST_HASHED`
+        :param sha256: of the whole file, in hex; None if it is too large, see :class:`Digest`
         """
         inner, trouble = None, ""
         if image.payload is not None:
