@@ -181,18 +181,18 @@ def test_4b_gzip_magics_that_share_a_stream_of_nothing(block, tmp_path):
 
 def test_4b_a_gzip_stream_of_nothing(tmp_path):
     block = empty_dynamic_blocks()
-    data = maker.gzip(b"")[:10] + block * (30 * MIB // len(block))
+    data = maker.gzip(b"")[:10] + block * (20 * MIB // len(block))
     refused_cheaply(tmp_path / "k", BzImage(data).build())  # takes 70 ns a byte
 
 
 def test_4b_zstd_magics_that_share_a_stream_of_nothing(tmp_path):
     start, swallow, empty = b"\x28\xb5\x2f\xfd\x00\x58", b"\x30\0\0", bytes(3)
-    data = (start + swallow) * 63 + start + empty * 270_000  # each but the last holds the next
+    data = (start + swallow) * 63 + start + empty * 200_000  # each but the last holds the next
     path = tmp_path / "k"
-    refused_cheaply(path, BzImage(data, version=0x207).build(), ["read"], seconds_allowed=3)
+    refused_cheaply(path, BzImage(data, version=0x207).build(), ["read"])
 
 
 def test_4b_lz4_magics_that_share_a_stream_of_nothing(tmp_path):
-    data = bytes.fromhex("02214c18") * 64 + b"\1\0\0\0\0" * 20_000
+    data = bytes.fromhex("02214c18") * 64 + b"\1\0\0\0\0" * 12_000
     path = tmp_path / "k"
     refused_cheaply(path, BzImage(data, version=0x207).build(), ["read"])
