@@ -6,11 +6,11 @@ An engine is a module with what :class:`Engine` says. To add one, add a file and
 from __future__ import annotations
 
 from hvmlite.engines import _terminal as terminal
-from hvmlite.engines import qemu, record
+from hvmlite.engines import qemu, record, unicorn
 from hvmlite.engines._console import Console
 from hvmlite.engines._session import Engine, Session
 
 __all__ = ["ENGINES", "Console", "Engine", "Session", "terminal"]
 
-ENGINES: tuple[Engine, ...] = (qemu, record)
+ENGINES: tuple[Engine, ...] = (qemu, unicorn, record)
 """In order of preference."""

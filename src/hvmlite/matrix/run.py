@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hvmlite import boot
-from hvmlite.engines import record
+from hvmlite.engines import record, unicorn
 from hvmlite.errors import EngineUnavailable, HvmliteError, RequestError
 from hvmlite.matrix import _guest, _initrd, _pool
 from hvmlite.matrix._job import Job
@@ -58,7 +58,7 @@ def run_matrix(
     :param cmdline: None: :data:`LINUX_CMDLINE` for Linux, nothing for others
     :param memory: RAM in bytes
     :param protocols: only these entry ABIs
-    :param engines: only these engines; by default all that can run guests here
+    :param engines: only these engines; by default all that can run guests here but `unicorn`
     :param jobs: how many guests run at a time; by default as many as there are processors
     :param timeout: seconds that each guest has
     :param expect: a regular expression, for guests that are no Linux
@@ -231,8 +231,10 @@ def _usable(names: Sequence[str] | None) -> tuple[str, ...]:
                 f"engine {name}: not known or runs no guests, one of {', '.join(found)} needed",
                 field="engine",
             )
-    lacking = [each for each in found.values() if not each.ok and each.engine in (names or found)]
-    usable = tuple(name for name in found if name in (names or found) and found[name].ok)
+    # The emulator is for looking at boot code: it runs systems only if somebody wants that.
+    wanted = names or [name for name in found if name != unicorn.NAME]
+    lacking = [each for each in found.values() if not each.ok and each.engine in wanted]
+    usable = tuple(name for name in found if name in wanted and found[name].ok)
     if lacking and (names or not usable):
         raise EngineUnavailable(
             f"{lacking[0].engine}: {lacking[0].reason}",
