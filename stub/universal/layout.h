@@ -20,12 +20,14 @@
  * room for the 16-bit part's zero page and stack; the protected-mode part: a page with jumps to
  * _start, and file B.
  */
+#define HEAD_ID			0x1a8	/* 16 bytes that no other image has: how the boot code knows its drive */
 #define HEAD_HEADERS		0x290	/* PE, multiboot1, multiboot2 */
 #define HEAD_CODE		0x600
 #define HEAD_STUB16		0x1000
 #define HEAD_ZERO_PAGE		0x2000
-#define HEAD_STACK		0x4000	/* its top */
+#define HEAD_STACK		0x3ff0	/* its top; HEAD_END_MARK is above */
 #define HEAD_SIZE		0x4000	/* setup_sects = 31 */
+#define HEAD_END_MARK		0x5a5aaa55	/* its last four bytes: all of it was loaded */
 #define PROTECTED_ENTRY32	0x000	/* offsets from HEAD_SIZE */
 #define PROTECTED_HANDOVER	0x010	/* the 64-bit one 0x200 behind it */
 #define PROTECTED_ENTRY64	0x200
@@ -41,5 +43,6 @@
 
 #define MAX_MODULES		64
 #define MAX_MAP			1024
+#define MAX_KEPT		64
 
 #endif

@@ -17,6 +17,9 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef _Bool bool;
+#define true 1
+#define false 0
 
 #define PACKED __attribute__((packed))
 #define NORETURN __attribute__((noreturn))
@@ -48,10 +51,24 @@ struct range {
 	u64 start, size;
 };
 
+#define E820_RAM	1
+
 struct e820_entry {
 	u64 start, size;
 	u32 type;		/* 1 RAM, 2 reserved, 3 ACPI, 4 NVS, 5 unusable, 7 persistent: E820's own */
 } PACKED;
+
+/*
+ * RAM whose content must live until the kernel has seen it (EFI's boot services, loaders' data): place.c
+ * takes none of it, zero_page.c says 1 and makes it one entry with neighbours that are RAM.
+ */
+#define MAP_RAM_KEPT 0x10000001
+
+/* What a loader calls a range: the number above is ours, and means nothing from anybody else. */
+static inline u32 told_type(u32 type)
+{
+	return type == MAP_RAM_KEPT ? 2 : type;
+}
 
 /*
  * What a start told. A decoder fills it in and copies nothing but small things: modules and the
@@ -68,38 +85,66 @@ struct handed {
 	u32 module_count;
 	u32 map_count;
 	struct e820_entry *map;	/* MAX_MAP entries, in the order in which they came */
+	struct range kept[MAX_KEPT];	/* what else the kernel will read, and nothing may be put over */
+	u32 kept_count;
+	u32 reserved;
 };
 
 /* start.S: the registers at _start, as far as the mode has them (the rest is zero). */
 struct entered {
 	u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
-	u64 rflags, cr0, cr3, cr4, efer;
+	u64 rflags, cr0, cr3, cr4, efer;	/* IF is clear in a 32-bit start's flags, it is not known */
 	u32 bits;		/* 32 or 64 */
 	u32 handover;		/* whether it was EFI's handover entry */
+	u16 cs, ds, es, fs, gs, ss;
+	u8 gdtr[10], idtr[10];	/* limit and base, as LGDT and LIDT take them in that mode */
 } PACKED;
+
+/* All that is linked in is at a known distance: nothing goes through a table of addresses. */
+#pragma GCC visibility push(hidden)
+
+extern struct entered entered;
+extern struct handed handed;
 
 /* memory.c */
 
 /*
  * Make `size` bytes at a physical address readable (they need not be RAM) and return the pointer to
  * them, which is the address. Every address that somebody handed over goes through here first.
- * Stops with a message that begins with `what` if the range wraps around or is beyond the processor.
+ * Stops with a message that begins with `what` if the range wraps around, is beyond the processor, or
+ * is the stub's own.
  */
 void *reach(u64 address, u64 size, const char *what);
 /* The length of a string of at most `most` bytes before its NUL; stops if there is no NUL. */
 u64 reach_string(u64 address, u64 most, const char *what);
 
+/*
+ * enter.S: calls 32-bit code, with its argument in EAX, in the state in which 32-bit firmware called
+ * us: its stack, tables, paging, and interrupts on. For from_efi(), after a 32-bit start.
+ */
+void call_firmware32(const void *function, void *argument);
+
 /* handed.c: decoders call these, and each stops with a message when there are too many. */
 void add_map(struct handed *handed, u64 start, u64 size, u32 type);
 void add_module(struct handed *handed, u64 start, u64 size);
+/* Memory that the zero page points to: nodes of setup_data, EFI's memory map. */
+void keep(struct handed *handed, u64 start, u64 size);
 
 /* from_*.c */
 void from_linux(struct handed *handed, u64 zero_page);
+/* The same without the memory map, which a handover's zero page does not have yet. */
+void from_linux_page(struct handed *handed, u64 zero_page);
 void from_pvh(struct handed *handed, u64 start_info);
 void from_multiboot1(struct handed *handed, u64 info);
 void from_multiboot2(struct handed *handed, u64 info);
-/* Leaves boot services for good. `zero_page` is the handover protocol's, or 0. */
+/* Both leave boot services for good. For whom the command line and modules are known already. */
+void leave_efi(struct handed *handed, u64 image_handle, u64 system_table);
+/* `zero_page` is the handover protocol's, or 0. */
 void from_efi(struct handed *handed, u64 image_handle, u64 system_table, u64 zero_page);
+
+/* efi.c. Neither does anything without boot services; the second may not come back. */
+void efi_say(const char *text);
+void efi_exit(void);
 
 /* say.c: serial port 0x3F8, debug console 0xE9 and, where it is alive, EFI's console. */
 void say(const char *text);
@@ -114,5 +159,7 @@ void *memcpy(void *to, const void *from, unsigned long size);
 void *memmove(void *to, const void *from, unsigned long size);
 void *memset(void *to, int byte, unsigned long size);
 int memcmp(const void *one, const void *other, unsigned long size);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,12 +1,14 @@
 """Machine code that hvmlite gives to guests, built from the folder ``stub`` when it is packaged.
 
-================  ================================================================================
-name              what it is
-================  ================================================================================
-``bios``          services of a PC's BIOS, see :mod:`hvmlite.guest.bios`
-``report-amd64``  a static ``/init`` that says what the guest learnt, and powers off
-``report-i386``   the same for 32-bit kernels
-================  ================================================================================
+==================  ==============================================================================
+name                what it is
+==================  ==============================================================================
+``bios``            services of a PC's BIOS, see :mod:`hvmlite.guest.bios`
+``report-amd64``    a static ``/init`` that says what the guest learnt, and powers off
+``report-i386``     the same for 32-bit kernels
+``universal``       the single stub of universal images, see docs/universal.md
+``universal-head``  the beginning of their bzImage-shaped file: boot sector, 16-bit code
+==================  ==============================================================================
 
 The reporter writes one line to the first serial port (else to the console): ``hvmlite-report: ``
 and a JSON object in ASCII. A character of a string is a byte (U+0000 to U+00FF). A file that the
@@ -34,10 +36,14 @@ member           value
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from importlib import resources
+from typing import TYPE_CHECKING, cast
 
 from hvmlite.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from importlib.abc import ResourceLoader
 
 __all__ = ["read"]
 
@@ -48,8 +54,10 @@ def read(name: str) -> bytes:
 
     :raises UnsupportedError: it was not built; `feature` is its name
     """
+    # What importlib.resources ends in, without the 30 modules that it imports.
+    loader = cast("ResourceLoader", __spec__.loader)
     try:
-        return resources.files(__name__).joinpath(name).read_bytes()
+        return loader.get_data(f"{__path__[0]}{os.sep}{name}")
     except OSError as cause:
         raise UnsupportedError(
             f"{name}: this part of hvmlite was not built, its machine code is needed",
