@@ -27,6 +27,7 @@ ORDER = {
     "audit": 6,
     "trace": 6,
     "matrix": 6,
+    "universal": 6,
     "": 7,
     "cli": 8,
     "__main__": 9,

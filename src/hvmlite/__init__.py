@@ -25,6 +25,7 @@ __all__ = [
     "run",
     "run_matrix",
     "verdicts",
+    "wrap",
 ]
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` 
     from hvmlite.boot import Run, Timing, available_engines, offers, open_image, plan, run
     from hvmlite.matrix import run_matrix
     from hvmlite.peers import verdicts
+    from hvmlite.universal import wrap
 
 
 def __getattr__(name: str) -> object:
@@ -45,6 +47,10 @@ def __getattr__(name: str) -> object:
         from hvmlite import peers
 
         return peers.verdicts
+    if name == "wrap":
+        from hvmlite import universal
+
+        return universal.wrap
     if name in __all__:
         from hvmlite import boot
 

@@ -67,7 +67,9 @@ def test_no_verb_is_wrong_usage(capsys, arguments, found):
     out, err = capsys.readouterr()
     assert out == ""
     last = err.splitlines()[-1]
-    assert last == f"hvmlite: error: {found}, needed one of run, plan, inspect, matrix, engines"
+    assert (
+        last == f"hvmlite: error: {found}, needed one of run, plan, inspect, matrix, wrap, engines"
+    )
     assert "\x1b" not in err
 
 

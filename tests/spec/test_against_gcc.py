@@ -29,7 +29,9 @@ HEADERS = (
     "linux/screen_info.h",
     "xen/arch-x86/hvm/start_info.h",
     "multiboot.h",  # the one of this folder
+    "universal.h",  # our own stub's
 )
+FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "stub" / "universal")
 PADDING = re.compile(r"_*(pad|reserved)\d*")
 MODULES = [m.name for m in pkgutil.iter_modules(hvmlite.spec.__path__)]
 
@@ -73,7 +75,7 @@ def binary(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gcc")
     source, output = folder / "layouts.c", folder / "layouts"
     source.write_text(program())
-    command = ["gcc", "-g", "-gdwarf-4", "-Wall", "-Werror", "-I", Path(__file__).parent]
+    command = ["gcc", "-g", "-gdwarf-4", "-Wall", "-Werror", *(f"-I{each}" for each in FOLDERS)]
     command += ["-o", output, source]
     subprocess.run(command, check=True)
     return output

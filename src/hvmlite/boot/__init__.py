@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hvmlite.model import Availability, Disk, GuestPlan, Image, Machine, Offer, Refusal
 
 __all__ = [
+    "Limits",
     "Path",
     "Run",
     "Timing",
@@ -40,7 +41,9 @@ __all__ = [
     "own_cmdline",
     "plan",
     "run",
+    "unify",
     "unpack_ahead",
+    "with_profile",
 ]
 
 DEFAULT_MEMORY = 512 << 20

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 from hvmlite import model
 from hvmlite.errors import RequestError
-from hvmlite.spec.bios import INT13
-from hvmlite.spec.disk import SECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +43,9 @@ def firmware_for(image: Image, protocol: str | None) -> str:
     Most images show at a glance that there is none. They are not asked for offers here, which may
     unpack a payload: meanwhile the engine makes its machine.
     """
+    from hvmlite.spec.bios import INT13
+    from hvmlite.spec.disk import SECTOR
+
     # Only protocols.bios takes what is no disk: a kernel whose first sector reads the rest of it.
     reads_disks = image.format == "disk" or INT13 in bytes(image.data[:SECTOR])
     if protocol in FIRMWARES or (protocol is None and reads_disks):

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     import re
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "Timing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Seconds from the call until the guest began to run, from then to its end, and together."""
 
     prepare_s: float

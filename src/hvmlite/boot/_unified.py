@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite import model
 from hvmlite.errors import FormatError, RequestError
@@ -38,8 +38,7 @@ _LEFT = {
 }
 
 
-@dataclass(frozen=True)
-class Unified:
+class Unified(NamedTuple):
     """What all parts together say; `own` has those of the image, `addons` each addon's in order."""
 
     own: Parts

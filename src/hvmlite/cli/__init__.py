@@ -7,6 +7,7 @@ returns an :class:`hvmlite.cli._answer.Answer`. It imports what is heavy inside 
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from hvmlite import __version__
@@ -24,6 +25,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("plan", "show everything that run would do, and do nothing", "hvmlite.cli.plan"),
     ("inspect", "what an image is, its ways in, and why not the others", "hvmlite.cli.inspect"),
     ("matrix", "boot images by every way in, compare what the guests saw", "hvmlite.cli.matrix"),
+    ("wrap", "make one image of a Linux kernel that every loader can start", "hvmlite.cli.wrap"),
     ("engines", "which engines can run here, and what others lack", "hvmlite.cli.engines"),
 )
 
@@ -65,6 +67,8 @@ def _dispatch(arguments: list[str], *, last: bool) -> int:
     first = arguments[0] if arguments else ""
     for name, _, module in VERBS:
         if first == name:
+            if last:
+                gc.disable()  # until the verb runs: what is imported stays
             from hvmlite.cli._execute import execute
 
             return execute(name, module, arguments[1:], last=last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -65,6 +66,8 @@ def execute(name: str, module: str, arguments: list[str], *, last: bool = False)
                 return show.usage(parser.format_usage(), str(error))
             except SystemExit:  # after --help
                 return 0
+            if last:
+                gc.enable()  # cli.main switched it off
             answer = verb.run(args)
         status = _show(answer, args.json)
         if last:

@@ -18,6 +18,7 @@ __all__ = [
     "add_limit_arguments",
     "add_machine_arguments",
     "add_run_arguments",
+    "add_uki_arguments",
     "default_cmdline",
     "guest_keywords",
     "is_linux",
@@ -55,7 +56,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMDLINE",
         help=f"kernel command line (default: '{LINUX_CMDLINE}' for Linux, a UKI's own, else empty)",
     )
-    _add_uki_arguments(guest)
+    add_uki_arguments(guest)
     add_machine_arguments(guest)
     _add_disk_argument(guest)
     add(
@@ -84,12 +85,13 @@ def add_machine_arguments(guest: argparse._ArgumentGroup) -> None:
     add("-c", "--cpus", metavar="N", type=_words.count, default=1, help="processors (default: 1)")
 
 
-def _add_uki_arguments(guest: argparse._ArgumentGroup) -> None:
+def add_uki_arguments(guest: argparse._ArgumentGroup) -> None:
+    """Add what of a unified kernel image is taken."""
     add = guest.add_argument
     add(
         "--profile",
         metavar="NAME",
-        help="of a UKI: start this profile, by number or ID (default: the first)",
+        help="of a UKI: take this profile, by number or ID (default: the first)",
     )
     add(
         "--addon",

@@ -10,13 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
-from hvmlite.images import _scan
 from hvmlite.images._compression import detect
 from hvmlite.images._looks import is_pe
 from hvmlite.images._payload import size_word, unpack
+from hvmlite.images._universal import universal_facts
 from hvmlite.model import Image, Payload
 from hvmlite.spec import linux
 from hvmlite.spec.elf import ELFMAG
+from hvmlite.spec.universal import STUB_AT
 
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
@@ -158,6 +159,8 @@ def _payload(
         warnings.append(
             f"payload begins with {bytes(data[:8]).hex(' ')}, no compression that is known"
         )
+    from hvmlite.images import _scan  # few kernels need it
+
     found = _scan.find(view, start, inner, limits)
     if found is None:
         warnings.append("no payload found: neither by the header nor by a search for magics")
@@ -205,6 +208,7 @@ def _facts(
         facts.append(("setup_type_max", f"{setup_type_max:#x}"))
     if payload is not None:
         facts.append(("payload", _describe(view, payload)))
+    facts += universal_facts(view, STUB_AT, warnings)
     return tuple(facts)
 
 

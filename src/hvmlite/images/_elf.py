@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from hvmlite.errors import FormatError, LimitError
 from hvmlite.images._notes import NoteReader
 from hvmlite.images._sections import read_sections
+from hvmlite.images._universal import universal_facts
 from hvmlite.model import Image, LoadSegment, Note, Section
 from hvmlite.spec import elf
+from hvmlite.spec.universal import ELF_STUB_OFFSET
 
 if TYPE_CHECKING:
     from hvmlite.wire import Buffer
@@ -67,6 +69,7 @@ def parse(data: Buffer, source: str, warnings: tuple[str, ...] = ()) -> Image:
             file.check_extent(phdr, where)
             reader.read(phdr.p_offset, phdr.p_filesz, phdr.p_align, where)
     sections, notes, complaints = _section_view(file, reader)
+    own = universal_facts(view, ELF_STUB_OFFSET, complaints)
     return Image(
         format=NAME,
         source=source,
@@ -76,7 +79,7 @@ def parse(data: Buffer, source: str, warnings: tuple[str, ...] = ()) -> Image:
         segments=segments,
         notes=notes,
         sections=sections,
-        facts=_facts(kind, ehdr, notes),
+        facts=(*_facts(kind, ehdr, notes), *own),
         warnings=(*warnings, *reader.warnings, *complaints),
     )
 
