@@ -15,7 +15,7 @@ from hvmlite import blobs
 from hvmlite.errors import UnsupportedError
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("bios", "report-amd64", "report-i386")
+NAMES = ("bios", "report-amd64", "report-i386", "universal", "universal-head")
 PACKAGED = ("src", "stub", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE", ".gitignore")
 
 
