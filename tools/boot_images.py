@@ -45,6 +45,7 @@ class Image:
     package: str = ""
     taken: dict[str, str] = field(default_factory=dict)  # name by the path inside the package
     made: dict[str, Callable[[Path, Parts], None]] = field(default_factory=dict)
+    architecture: str = "amd64"
 
     def there(self, folder: Path) -> bool:
         """Whether a folder has all the files."""
@@ -73,6 +74,10 @@ def _linux(target: Path, parts: Parts) -> None:
     boot_media.linux_iso(target, parts.build / "kernels" / "6.12-cloud" / "vmlinuz")
 
 
+def _loader(target: Path, _: Parts) -> None:
+    boot_media.loader_iso(target)
+
+
 def _rescue(target: Path, _: Parts) -> None:
     boot_media.rescue_iso(target)
 
@@ -98,10 +103,20 @@ IMAGES = {
     "systemd-boot": Image("systemd-boot-efi", _from(
         "usr/lib/systemd/boot/efi", "linuxx64.efi.stub", "systemd-bootx64.efi"
     )),
+    "systemd-boot-ia32": Image("systemd-boot-efi", _from(
+        "usr/lib/systemd/boot/efi", "systemd-bootia32.efi"
+    ), architecture="i386"),
     "debian-netboot": Image("debian-installer-12-netboot-amd64",
                             _from(_INSTALLER, "linux", "initrd.gz"), {"netboot.iso": _netboot}),
     "grub-pvh": Image("grub-xen-bin", made={"grub.elf": _pvh}),
     "grub-rescue": Image(made={"rescue.iso": _rescue}),
+    "grub-loader": Image(made={"loader.iso": _loader}),
+    # Not installed: it would look after how this machine restarts.
+    "kexec-tools": Image("kexec-tools", _from("sbin", "kexec")),
+    "syslinux-efi": Image("syslinux-efi", {
+        re.escape(f"./usr/lib/SYSLINUX.EFI/efi{bits}/syslinux.efi"): f"syslinux{bits}.efi"
+        for bits in (32, 64)
+    }),
     "grub-linux": Image(made={"linux.iso": _linux}),
 }  # fmt: skip
 
@@ -120,9 +135,10 @@ def fetch(names: list[str], build: Path, etc_apt: Path = Path("/etc/apt")) -> No
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
         absent = missing(names, folder)  # again: another call may have fetched them
-        packaged = [name for name in absent if IMAGES[name].package]
-        if packaged:
-            _fetch_packages(packaged, build, etc_apt)
+        for architecture in ("amd64", "i386"):
+            packaged = [name for name in absent if _is_from(name, architecture)]
+            if packaged:
+                _fetch_packages(packaged, architecture, build, etc_apt)
         for name in absent:
             if not IMAGES[name].package:
                 with whole(folder, name) as (result, _):
@@ -134,10 +150,15 @@ def missing(names: list[str], folder: Path) -> list[str]:
     return [name for name in names if not IMAGES[name].there(folder / name)]
 
 
-def _fetch_packages(names: list[str], build: Path, etc_apt: Path) -> None:
+def _is_from(name: str, architecture: str) -> bool:
+    return bool(IMAGES[name].package) and IMAGES[name].architecture == architecture
+
+
+def _fetch_packages(names: list[str], architecture: str, build: Path, etc_apt: Path) -> None:
     release = running_release()
-    apt = open_private_apt(build / "apt" / f"{release}-amd64", [release], "amd64", etc_apt)
-    say("boot_images", f"reading the amd64 package lists of {release}")
+    root = build / "apt" / f"{release}-{architecture}"
+    apt = open_private_apt(root, [release], architecture, etc_apt)
+    say("boot_images", f"reading the {architecture} package lists of {release}")
     complaint = apt.update()
     for name in names:
         _fetch_package(apt, name, build, complaint)

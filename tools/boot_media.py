@@ -1,7 +1,8 @@
 """Bootable media made by GRUB's own tools: ISO images, and GRUB as an image itself.
 
-An ISO of ``grub-mkrescue`` starts from a CD and from a disk, by BIOS and by UEFI: GRUB for
-``i386-pc`` and for ``x86_64-efi`` are both on it. Its console is the first serial port.
+An ISO of ``grub-mkrescue`` starts from a CD and from a disk, by BIOS and by UEFI of 64 and of 32
+bits: GRUB for ``i386-pc``, ``x86_64-efi`` and ``i386-efi`` are all on it. Its console is the first
+serial port.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ menuentry "Linux, and its report" {
   linux /vmlinuz console=ttyS0 quiet
   initrd /initrd.gz
 }
+"""
+# What to start stands on another disk: so one ISO serves every image that GRUB is to start.
+LOADER = """\
+search --no-floppy --set=root --file /loader.cfg
+source /loader.cfg
+echo "grub-loader: /loader.cfg did not lead on"
+halt
 """
 # `---` as in Debian's own menus: what follows it goes to the installed system.
 INSTALLER = """\
@@ -59,6 +67,14 @@ def iso(target: Path, menu: str, files: dict[str, Path] | None = None) -> None:
 def rescue_iso(target: Path) -> None:
     """An ISO whose GRUB says one line and turns the machine off."""
     iso(target, RESCUE)
+
+
+def loader_iso(target: Path) -> None:
+    """An ISO whose GRUB does what ``/loader.cfg`` on another disk says.
+
+    It starts by BIOS, and by UEFI of 64 and of 32 bits.
+    """
+    iso(target, LOADER)
 
 
 def linux_iso(target: Path, vmlinuz: Path) -> None:

@@ -90,6 +90,21 @@ def _has_ensurepip() -> bool:
 
 
 GRUB_TOOLS = ("file", "mkrescue", "mkimage")
+SYSLINUX = (
+    "/usr/lib/syslinux/modules/bios/mboot.c32",
+    "/usr/share/syslinux/mboot.c32",
+    "/usr/lib/syslinux/bios/mboot.c32",
+)
+ISOLINUX = (
+    "/usr/lib/ISOLINUX/isolinux.bin",
+    "/usr/share/syslinux/isolinux.bin",
+    "/usr/lib/syslinux/bios/isolinux.bin",
+)
+IPXE = (
+    "/usr/lib/ipxe/qemu/efi-virtio.rom",
+    "/usr/share/ipxe.efi/1af41000.rom",
+    "/usr/share/qemu/efi-virtio.rom",
+)
 OVMF = (
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
     "/usr/share/edk2/ovmf/OVMF_CODE.fd",
@@ -150,6 +165,17 @@ TEST = (
     Need("GRUB's modules for UEFI", "belong on the tests' ISO images",
          some_file("/usr/lib/grub/x86_64-efi/kernel.img", "/usr/share/grub2/x86_64-efi/kernel.img"),
          "grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub", "grub2-x86_64-efi"),
+    Need("GRUB's modules for 32-bit UEFI", "belong on the tests' ISO images",
+         some_file("/usr/lib/grub/i386-efi/kernel.img", "/usr/share/grub2/i386-efi/kernel.img"),
+         "grub-efi-ia32-bin", "grub2-efi-ia32-modules", "grub", "grub2-i386-efi"),
+    Need("syslinux", "puts SYSLINUX on the tests' disks", program("syslinux"),
+         "syslinux", "syslinux", "syslinux", "syslinux"),
+    Need("SYSLINUX's modules", "start the tests' images", some_file(*SYSLINUX),
+         "syslinux-common", "syslinux", "syslinux", "syslinux"),
+    Need("ISOLINUX", "starts the tests' images", some_file(*ISOLINUX),
+         "isolinux", "syslinux", "syslinux", "syslinux"),
+    Need("iPXE for QEMU's network cards", "starts the tests' images", some_file(*IPXE),
+         "ipxe-qemu", "ipxe-roms-qemu", "qemu-system-x86-firmware", "qemu-ipxe"),
     Need("xorriso", "writes the tests' ISO images", program("xorriso"),
          "xorriso", "xorriso", "libisoburn", "xorriso"),
     Need("sfdisk", "the tests' judge of partition tables", program("sfdisk"),

@@ -16,7 +16,7 @@ SCRIPT = Path(packages.__file__)
 PROGRAMS = (
     "qemu-system-x86_64", "busybox", "gcc", "readelf", "objdump", "iasl", "acpiexec", "cpio",
     "file", "gzip", "bzip2", "xz", "lzop", "lz4", "zstd", "grub-file", "grub-mkrescue",
-    "grub-mkimage", "xorriso", "mformat",
+    "grub-mkimage", "xorriso", "mformat", "syslinux",
 )  # fmt: skip
 
 

@@ -1,0 +1,14 @@
+"""Boot loaders that a BIOS starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from loaders.started import check, each
+
+pytestmark = pytest.mark.boot
+
+
+@each("grub-pc", "syslinux")
+def test_it_starts(starts, loader, kernel, tmp_path, compared):
+    check(starts, loader, kernel, tmp_path, compared)
