@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 from _measure import Comparison, interleaved
 from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, QEMU, initrd, timed_boot
 from inspection import inspect
+from through_stub import through_stub
+from wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +142,8 @@ def main() -> int:
     options = parser.parse_args()
     ird = initrd()
     found = startup(options.rounds) + inspect(options.rounds) + prepare(ird, options.rounds)
-    found += memory(ird) + boots(ird, options.rounds)
+    found += wrap(options.rounds) + memory(ird) + boots(ird, options.rounds)
+    found += through_stub(ird, options.rounds)
     if options.json:
         print(json.dumps([{**vars(each), "ratio": each.ratio, "ok": each.holds} for each in found]))
     else:
