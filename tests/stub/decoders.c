@@ -154,6 +154,7 @@ static void take(void)
 		exit(6);
 	region_count = question.regions;
 	read_all(xen_map, question.xen_records * sizeof(*xen_map));
+	memset(low, 0, sizeof(low));	/* as the other questions never were */
 	for (u32 i = 0; i < region_count; i++) {
 		read_all(&regions[i], sizeof(*regions));
 		u8 *to = regions[i].start < RAM_START ? low + regions[i].start : (u8 *)regions[i].start;

@@ -246,6 +246,12 @@ def test_apm_is_handed_on(one, two):
 # ACPI and EFI
 
 
+def test_no_question_is_answered_from_the_one_before(two):
+    ebda = [(0x40E, (0x9FC0).to_bytes(2, "little")), (0x9FC00, bytes(0x400))]
+    two(tag(14, RSDP1), more=ebda)
+    two(tag(14, RSDP1))
+
+
 def test_a_copy_of_the_rsdp_goes_where_the_kernel_leaves_it_alone(two):
     for tags, copy in (((tag(14, RSDP1),), RSDP1), ((tag(15, RSDP2), tag(14, RSDP1)), RSDP2)):
         handed = two(*tags)
