@@ -6,11 +6,12 @@ import os
 import selectors
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hvmlite.engines._console import Console
 from hvmlite.engines._process import drain
 from hvmlite.engines._qmp import Qmp
+from hvmlite.engines._session import WatchedSession
 from hvmlite.engines._verdict import Verdict
 from hvmlite.errors import EngineError
 from hvmlite.model import Ending, Outcome
@@ -18,7 +19,6 @@ from hvmlite.model import Ending, Outcome
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from types import TracebackType
 
     from hvmlite.engines._process import Process
 
@@ -29,7 +29,7 @@ _GRACE = 2.0
 _UNREAD_INPUT = 1 << 20
 
 
-class QemuSession:
+class QemuSession(WatchedSession):
     """Implements :class:`hvmlite.engines.Session`; it owns, and closes, all that it is given.
 
     :param process: QEMU, started with its processors stopped
@@ -62,17 +62,6 @@ class QemuSession:
         self._thread.start()
         self._qmp.send("qmp_capabilities")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def resume(self, *, paused: bool) -> None:
         """Start the guest's processors (or, `paused`, leave that to a debugger); return when done.
 
@@ -86,18 +75,6 @@ class QemuSession:
         self.start_time = time.monotonic()
         if paused:
             self._verdict.started()
-
-    def wait(self, timeout: float | None = None) -> Outcome:
-        """Wait for the guest's end; after `timeout` seconds stop it (``Ending.TIMEOUT``).
-
-        :raises EngineLost: QEMU died without a verdict about the guest
-        """
-        if not self._finished.wait(timeout):
-            return self.stop(Ending.TIMEOUT)
-        if isinstance(self._result, Outcome):
-            return self._result
-        assert self._result is not None
-        raise self._result
 
     def stop(self, kind: Ending = Ending.INTERRUPTED) -> Outcome:
         """End the guest now; if it has ended by itself already, that outcome stands."""

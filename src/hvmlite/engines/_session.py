@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
-from hvmlite.model import Ending
+from hvmlite.errors import RequestError
+from hvmlite.model import Ending, Outcome
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
     from types import TracebackType
 
     from hvmlite.engines._console import Console
-    from hvmlite.model import Availability, Disk, GuestPlan, Machine, Outcome, RunOptions
+    from hvmlite.errors import EngineError
+    from hvmlite.model import Availability, Disk, GuestPlan, Machine, RunOptions
 
-__all__ = ["Engine", "Launch", "Session"]
+__all__ = ["Closes", "Engine", "Launch", "Session", "WatchedSession", "check_own"]
 
 
-class Session(Protocol):
+class Closes(Protocol):
+    """A context manager that closes itself at its end, however that comes."""
+
+    def close(self) -> None:
+        """Give everything back; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Session(Closes, Protocol):
     """A guest that runs; a context manager that ends its engine in every case."""
 
     @property
@@ -38,17 +60,28 @@ class Session(Protocol):
     def close(self) -> None:
         """End the engine's process, whatever its state; safe to call twice."""
 
-    def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+class WatchedSession(Closes):
+    """A session whose thread notes the guest's end: in `_result` what it was, then `_finished`."""
+
+    _finished: threading.Event
+    _result: Outcome | EngineError | None
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """As :meth:`Session.wait`."""
+        if not self._finished.wait(timeout):
+            return self.stop(Ending.TIMEOUT)
+        if isinstance(self._result, Outcome):
+            return self._result
+        assert self._result is not None
+        raise self._result
+
+    def stop(self, kind: Ending = Ending.INTERRUPTED) -> Outcome:
+        """As :meth:`Session.stop`."""
+        raise NotImplementedError
 
 
-class Launch(Protocol):
+class Launch(Closes, Protocol):
     """An engine that was started and waits for its plan; a context manager, as :class:`Session`."""
 
     def start(self, plan: GuestPlan) -> Session:
@@ -59,15 +92,6 @@ class Launch(Protocol):
 
     def close(self) -> None:
         """End the engine if it was not started; safe to call twice."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 class Engine(Protocol):
@@ -94,3 +118,11 @@ class Engine(Protocol):
         :raises EngineUnavailable: the engine cannot run here
         :raises EngineError: the engine refuses, in its own words
         """
+
+
+def check_own(machine: Callable[..., Machine], wanted: Machine) -> None:
+    """Raise RequestError if `wanted` is not as the engine's `machine` describes it."""
+    if machine(wanted.memory, wanted.cpus, wanted.disks, wanted.firmware) != wanted:
+        raise RequestError(
+            f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
+        )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hvmlite.engines._console import Console
+from hvmlite.engines._session import WatchedSession
 from hvmlite.engines._unicorn_emulator import Reason
 from hvmlite.errors import EngineError, EngineLost
 from hvmlite.model import Ending, Outcome
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from hvmlite.engines._unicorn_emulator import Emulator, Stop
 
 __all__ = ["UnicornSession"]
@@ -22,7 +21,7 @@ _SLICE = 200_000  # instructions, a few milliseconds of them; then the console g
 _UNREAD_INPUT = 1 << 20
 
 
-class UnicornSession:
+class UnicornSession(WatchedSession):
     """Implements :class:`hvmlite.engines.Session`; it owns, and closes, the emulator.
 
     :param emulator: loaded, and not yet run
@@ -38,29 +37,6 @@ class UnicornSession:
         self._result: Outcome | EngineError | None = None
         self._thread = threading.Thread(target=self._run, name="unicorn", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def wait(self, timeout: float | None = None) -> Outcome:
-        """Wait for the guest's end; after `timeout` seconds stop it (``Ending.TIMEOUT``).
-
-        :raises EngineLost: the guest did what the emulator cannot do
-        """
-        if not self._finished.wait(timeout):
-            return self.stop(Ending.TIMEOUT)
-        if isinstance(self._result, Outcome):
-            return self._result
-        assert self._result is not None
-        raise self._result
 
     def stop(self, kind: Ending = Ending.INTERRUPTED) -> Outcome:
         """End the guest now; if it has ended by itself already, that outcome stands."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hvmlite.engines import _q35
 from hvmlite.engines._probe import accelerator, available, find
+from hvmlite.engines._session import Closes, check_own
 from hvmlite.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from hvmlite.engines._qemu_session import QemuSession
     from hvmlite.engines._session import Session
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
@@ -59,10 +58,7 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
     :raises EngineUnavailable: QEMU cannot run here
     :raises EngineError: it cannot be started
     """
-    if machine(wanted.memory, wanted.cpus, wanted.disks, wanted.firmware) != wanted:
-        raise RequestError(
-            f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
-        )
+    check_own(machine, wanted)
     program, accel = find(), accelerator(options.accelerator)
     try:
         return _launch(program, accel, wanted, options)
@@ -70,7 +66,7 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
         raise _not_started(cause) from cause
 
 
-class Launch:
+class Launch(Closes):
     """A QEMU whose processors are stopped and whose RAM is empty.
 
     A context manager: what was not started is ended.
@@ -83,17 +79,6 @@ class Launch:
         self._session: QemuSession | None = session
         self._ram = ram
         self._paused = options.gdb is not None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(self, plan: GuestPlan) -> Session:
         """Fill the RAM by `plan`, which must be for this machine, and start the processors; once.

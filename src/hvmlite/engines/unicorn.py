@@ -8,15 +8,14 @@ any devices (docs/engines.md). The emulator itself, for tests and tools, is
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hvmlite.engines import _q35
+from hvmlite.engines._session import Closes, check_own
 from hvmlite.errors import EngineUnavailable, RequestError
 from hvmlite.model import Availability
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from hvmlite.engines._session import Session
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
 
@@ -67,10 +66,7 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
     :raises RequestError: it is no machine of this engine, or an option is another engine's
     :raises EngineUnavailable: Unicorn is not there
     """
-    if machine(wanted.memory, wanted.cpus, wanted.disks, wanted.firmware) != wanted:
-        raise RequestError(
-            f"machine: {wanted.name} planned for, this engine's own needed", field="machine"
-        )
+    check_own(machine, wanted)
     for field, found in (
         ("accelerator", options.accelerator if options.accelerator == "kvm" else ""),
         ("extra", " ".join(options.extra)),
@@ -83,24 +79,13 @@ def launch(wanted: Machine, options: RunOptions) -> Launch:
     return Launch(wanted)
 
 
-class Launch:
+class Launch(Closes):
     """An emulator whose RAM is empty; a context manager: what was not started is ended."""
 
     def __init__(self, wanted: Machine) -> None:
         from hvmlite.engines._unicorn_emulator import Emulator
 
         self._emulator: Emulator | None = Emulator(wanted)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(self, plan: GuestPlan) -> Session:
         """Fill the RAM by `plan`, which must be for this machine, and start the processor; once.
