@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hvmlite.errors import RequestError, UnsupportedError
+from hvmlite.errors import RequestError
 from hvmlite.model import Mode
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def check(cpu: CpuState) -> None:
     """Raise the error for the first register of `cpu` that cannot have its value.
 
     :raises RequestError: no processor can be in this state
-    :raises UnsupportedError: one can, but the reset ROM cannot bring it there
     """
     for name, value in cpu.general.items():
         _bits(name, value, 64)
@@ -62,6 +61,7 @@ def _control(cpu: CpuState) -> None:
         raise _bad("cr0", f"{cr0:#x}", f"no bits but {_CR0:#x}")
     if (cr0 & _PG and not cr0 & _PE) or (cr0 & _NW and not cr0 & _CD):
         raise _bad("cr0", f"{cr0:#x}", "PE with PG, and CD with NW")
+    _bits("cr2", cpu.cr2, 64)
     _bits("cr3", cpu.cr3, 52)
     _bits("cr4", cpu.cr4, 32)
     _bits("cr8", cpu.cr8, 4)
@@ -71,11 +71,6 @@ def _control(cpu: CpuState) -> None:
         raise _bad("efer", f"{cpu.efer:#x}", "LMA exactly where LME and CR0.PG are")
     if active and not cpu.cr4 & _PAE:
         raise _bad("cr4", f"{cpu.cr4:#x}", "PAE in long mode")
-    if not 0 <= cpu.cr2 < 1 << 32:
-        raise UnsupportedError(
-            f"cpu cr2: {cpu.cr2:#x} found, 32 bits needed: the ROM sets it in 32-bit mode",
-            feature="cr2",
-        )
 
 
 def _flags(cpu: CpuState) -> None:

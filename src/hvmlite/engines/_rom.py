@@ -27,6 +27,7 @@ from hvmlite.engines import _q35 as q35
 from hvmlite.engines._asm import Code
 from hvmlite.engines._check import check
 from hvmlite.engines._smm import ENTRY_OFFSET, RESET_SMBASE, SAVE_OFFSET, StateSave, save
+from hvmlite.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +72,11 @@ def handover(cpu: CpuState) -> tuple[tuple[int, bytes], ...]:
     :raises UnsupportedError: the ROM cannot bring it there; `feature` names the register
     """
     check(cpu)
+    if cpu.cr2 >> 32:
+        raise UnsupportedError(
+            f"cpu cr2: {cpu.cr2:#x} found, 32 bits needed: the ROM sets it in 32-bit mode",
+            feature="cr2",
+        )
     return (_STATE, save(cpu).pack()), (q35.SMRAM_START + ENTRY_OFFSET, _enter(cpu))
 
 

@@ -7,7 +7,6 @@ any devices (docs/engines.md). The emulator itself, for tests and tools, is
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.engines import _q35
@@ -98,7 +97,7 @@ class Launch(Closes):
         emulator = self._emulator
         if emulator is None or plan.machine != emulator.machine:
             raise RequestError("machine: this launch's own and unused one needed", field="machine")
-        check(replace(plan.cpu, cr2=0))  # whose limit is another engine's
+        check(plan.cpu)
         emulator.load(plan)
         self._emulator = None
         return UnicornSession(emulator)
