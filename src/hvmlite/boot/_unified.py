@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite import model
 from hvmlite.errors import FormatError, RequestError
+from hvmlite.guest.initrd import archives
 from hvmlite.images import uki
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Unified", "own_cmdline", "unify", "with_profile"]
 
 _ADDS = (".cmdline", ".dtb", ".dtbauto", ".initrd", ".ucode")
-_ALIGN = 4  # of the archives that an initrd is made of (Linux, buffer format of initramfs)
 _WHITE = bytes(range(0x21)) + b"\x7f"
 _SPACES = bytes.maketrans(_WHITE, b" " * len(_WHITE))
 # Not for a kernel that is entered directly, and why.
@@ -186,11 +186,5 @@ def _line(parts: Parts) -> bytes:
 
 def _joined(data: Iterable[Buffer]) -> Buffer:
     # One alone is handed over as it is, not copied.
-    all_ = [item for item in data if len(item)]
-    if len(all_) < 2:
-        return all_[0] if all_ else b""
-    pieces: list[Buffer] = []
-    for item in all_[:-1]:
-        # At least one word of zeros, for Linux finds the end of LZ4 by it.
-        pieces += [item, bytes(-len(item) % _ALIGN + _ALIGN)]
-    return b"".join([*pieces, all_[-1]])
+    pieces = archives(data)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hvmlite import boot
 from hvmlite.blobs import read
+from hvmlite.guest.initrd import archives
 from hvmlite.matrix import _cpio
 from hvmlite.matrix.result import GuestKind
 
@@ -33,16 +34,12 @@ def reporter(guest: GuestKind) -> bytes:
 
 
 def make(initrds: Sequence[Path], init: bytes) -> int:
-    # Returns the descriptor of an anonymous file. Archives of an initramfs follow each other, with
-    # zeros up to a multiple of 4 bytes, and 4 more: Linux finds the end of LZ4 by them. Of files
-    # that have one name the last one stays.
+    # Returns the descriptor of an anonymous file. Of files that have one name the last one stays.
     fd = os.memfd_create("hvmlite initrd", os.MFD_CLOEXEC)
     try:
         with open(fd, "wb", closefd=False) as whole:
-            for path in initrds:
-                whole.write(boot.map_file(path, "initrd"))
-                whole.write(bytes(-whole.tell() % 4 + 4))
-            whole.write(_archive(init))
+            given = [boot.map_file(path, "initrd") for path in initrds]
+            whole.writelines(archives([*given, _archive(init)]))
     except BaseException:
         os.close(fd)
         raise

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout
+from hvmlite.guest.initrd import archives
 from hvmlite.model import Dropped, Fixup, Kind, Piece, Ref
 from hvmlite.spec.linux import SetupData, SetupType, Version
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from hvmlite.model import BootInfo, Offer
     from hvmlite.spec.linux import SetupHeader
+    from hvmlite.wire import Buffer
 
 __all__ = [
     "COMMAND_LINE",
@@ -31,8 +33,6 @@ INITRD = "initrd"
 
 _COPIED = 2048
 """Bytes of command line that the kernel copies, whatever its length is (COMMAND_LINE_SIZE)."""
-_WORD = 4
-"""A cpio archive begins at a multiple of this in the initramfs."""
 
 
 def window(header: SetupHeader) -> layout.Window:
@@ -59,53 +59,35 @@ def command_line(offer: Offer, info: BootInfo, where: layout.Window) -> Piece:
 
 def initrd_size(info: BootInfo) -> int:
     """Return the size of all modules as one initrd."""
-    size = 0
-    for module in info.modules:
-        if module.data:
-            size += _gap(size) + len(module.data)
-    return size
+    return sum(map(len, _archives(info)))
 
 
-def _gap(size: int) -> int:
-    # Zeros between an archive that ends at `size` and the next. LZ4 has no end mark: the kernel's
-    # decompressor stops at a block of length 0, and takes whatever else follows for a block.
-    return -size % _WORD + _WORD if size else 0
+def _archives(info: BootInfo) -> list[Buffer]:
+    return archives(module.data for module in info.modules)
 
 
 def initrd(info: BootInfo, end: int) -> list[Piece]:
     """Return the one ramdisk that Linux has; of several modules, one after the other.
 
-    An initramfs may be several archives, each at a multiple of 4 bytes, with zeros between them, at
-    least 4 here
-    (Documentation/driver-api/early-userspace/buffer-format.rst). They are joined only when there is
-    room for them: sizes may be anything.
+    They are joined only when there is room for them: sizes may be anything.
 
     :param end: the first address that it may not occupy
     """
-    size = initrd_size(info)
-    if not size:
+    pieces = _archives(info)
+    if not pieces:
         return []
-    single = len(info.modules) == 1
-
-    def joined() -> bytes:
-        data = bytearray()
-        for module in info.modules:
-            if module.data:
-                data += bytes(_gap(len(data)))
-                data += module.data
-        return bytes(data)
-
+    single = len(pieces) == 1
     return [
         Piece(
             INITRD,
-            info.modules[0].data if single else b"",
+            pieces[0] if single else b"",
             Kind.MODULE,
-            size=size,
+            size=sum(map(len, pieces)),
             align=layout.PAGE,
             low=layout.HIGH_MEMORY,
             high=end,
             top=True,
-            late=None if single else lambda _: joined(),
+            late=None if single else lambda _: b"".join(pieces),
         )
     ]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hvmlite import boot, model
+from hvmlite.guest.initrd import archives
 from hvmlite.universal._image import build
 from hvmlite.universal._kernel import kernel_of
 from hvmlite.universal._write import write_files
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from hvmlite.wire import Buffer
 
 __all__ = ["Universal", "wrap", "write_files"]
-
-_ALIGN = 4  # of the archives that an initrd is made of (Linux, buffer format of initramfs)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def wrap(
     if unified is not None:
         pieces = [module.data for module in unified.modules([model.Module(p) for p in pieces])]
         line = unified.cmdline(line)
-    joined = _joined(pieces)
+    joined = archives(pieces)
     found = kernel_of(kernel)
     files, where = build(found, joined, line, efi)
     return Universal(
@@ -111,15 +110,3 @@ def wrap(
         cmdline=line,
         address=where.base + where.kernel_offset,
     )
-
-
-def _joined(initrds: Sequence[Buffer]) -> list[Buffer]:
-    pieces: list[Buffer] = []
-    for each in initrds:
-        if not len(each):
-            continue
-        if pieces:
-            # At least one word of zeros, for Linux finds the end of LZ4 by it.
-            pieces.append(bytes(-len(pieces[-1]) % _ALIGN + _ALIGN))
-        pieces.append(each)
-    return pieces
