@@ -30,6 +30,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+_ROOMS = {"run_matrix": "matrix", "verdicts": "peers", "wrap": "universal"}
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` needs none of them
     from hvmlite.boot import Run, Timing, available_engines, offers, open_image, plan, run
@@ -39,23 +41,11 @@ if TYPE_CHECKING:  # the rooms are imported when a call is first used: `--help` 
 
 
 def __getattr__(name: str) -> object:
-    if name == "run_matrix":
-        from hvmlite import matrix
+    if name not in __all__:
+        raise AttributeError(f"module 'hvmlite' has no attribute {name!r}")
+    from importlib import import_module
 
-        return matrix.run_matrix
-    if name == "verdicts":
-        from hvmlite import peers
-
-        return peers.verdicts
-    if name == "wrap":
-        from hvmlite import universal
-
-        return universal.wrap
-    if name in __all__:
-        from hvmlite import boot
-
-        return getattr(boot, name)
-    raise AttributeError(f"module 'hvmlite' has no attribute {name!r}")
+    return getattr(import_module(f"hvmlite.{_ROOMS.get(name, 'boot')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -5,12 +5,11 @@
 #include "boot_params.h"
 #include "core.h"
 #include "efi.h"
+#include "magics.h"
 
 #define SECURE_BOOT		0x1ec
 #define ALT_MEM			0x8000		/* KiB, as Linux's EFI stub writes it; nobody reads it */
 #define LOADER			0x21		/* the same */
-#define EL32			0x32334c45	/* "EL32" */
-#define EL64			0x34364c45
 #define XLF_EFI_HANDOVER_32	4	/* a 64-bit kernel that can call 32-bit runtime services has it */
 #define SLACK			32	/* descriptors: allocating the map's buffer changes the map */
 #define LEAVE_TRIES		4

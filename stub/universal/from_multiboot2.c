@@ -1,4 +1,5 @@
 /* Multiboot2 Specification version 2.0, 3.6 Boot information format. */
+#include "magics.h"
 #include "multiboot.h"
 
 enum {
@@ -10,9 +11,6 @@ enum {
 #define MAX_SIZE		0x1000000
 #define MAX_TAGS		0x1000
 #define SERVICES_SIZE		24	/* the head of an EFI table */
-#define SYSTEM_TABLE		0x5453595320494249	/* "IBI SYST" */
-#define EL32			0x32334c45
-#define EL64			0x34364c45
 #define RSDP_OLD_SIZE		20
 
 struct tag {
@@ -190,7 +188,7 @@ static void read_efi(struct handed *handed, const struct tag **found)
 	if (!table || !map)
 		return;
 	__builtin_memcpy(&signature, reach(table, SERVICES_SIZE, "EFI system table"), 8);
-	if (signature != SYSTEM_TABLE)
+	if (signature != EFI_SYSTEM_TABLE)
 		stop("EFI system table", signature, "0x5453595320494249 (IBI SYST) needed");
 	efi->signature = found[EFI64] ? EL64 : EL32;
 	efi->systab = table;

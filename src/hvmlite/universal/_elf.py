@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hvmlite.guest.layout import FOUR_GIB, HIGH_MEMORY, PAGE
 from hvmlite.spec import elf, xen
 from hvmlite.spec.universal import ELF_STUB_OFFSET, VERSION_AT, VERSION_MAX
 from hvmlite.universal import _multiboot
@@ -14,7 +15,6 @@ __all__ = ["first_page"]
 
 _NOTES_AT = 0x100
 _MULTIBOOT2_AT = 0x200
-_PAGE = 4096
 _IDENT = elf.ELFMAG + bytes((elf.ELFCLASS64, elf.ELFDATA2LSB, elf.EV_CURRENT))
 
 
@@ -76,7 +76,7 @@ def _notes(where: Place) -> tuple[tuple[xen.ElfNote, bytes], ...]:
     # for whoever asks, as it is for its command line and its initrd.
     return (
         (xen.ElfNote.PHYS32_ENTRY, _words(where.start, 0)),
-        (xen.ElfNote.PHYS32_RELOC, _words(_PAGE, 1 << 20, 0xFFFFFFFF)),
+        (xen.ElfNote.PHYS32_RELOC, _words(PAGE, HIGH_MEMORY, FOUR_GIB - 1)),
         (xen.ElfNote.GUEST_OS, b"linux\0"),
     )
 

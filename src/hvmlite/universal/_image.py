@@ -7,7 +7,7 @@ from zlib import crc32
 from hvmlite import blobs
 from hvmlite.errors import RequestError
 from hvmlite.spec import universal as u
-from hvmlite.spec.linux import HEADER_START
+from hvmlite.spec.linux import HEADER_START, BootParams
 from hvmlite.spec.pe import DOS_MAGIC, DosHeader
 from hvmlite.universal import _elf, _linux, _multiboot, _pe
 from hvmlite.universal._place import Place, place
@@ -25,7 +25,6 @@ _MULTIBOOT1_AT = 0x400
 _MULTIBOOT2_AT = 0x420
 _VERSION_AT = 0x540
 _VERSION_MAX = u.HEAD_CODE - _VERSION_AT - 1
-_SENTINEL_AT = 0x1EF
 _SUMMED = 1 << 20
 _TITLE = "hvmlite universal image"
 
@@ -117,12 +116,12 @@ def _stub(kernel: Kernel, where: Place, cmdline: bytes, initrd: int) -> bytes:
 
 
 def _head(kernel: Kernel, where: Place, cmdline: bytes, stub: bytes, firmware: str) -> bytearray:
-    head = bytearray(blobs.read("universal-head").ljust(u.HEAD_SIZE, b"\0"))
+    head = bytearray(blobs.read("universal-head"))
     size = u.HEAD_SIZE + u.PROTECTED_ELF + where.size
     header = _linux.setup_header(kernel, where, size, len(cmdline), _VERSION_AT)
     _put(head, 0, DOS_MAGIC)
     patch(head, DosHeader.FIELDS["e_lfanew"].offset, 4, u.HEAD_HEADERS)
-    _put(head, _SENTINEL_AT, b"\xff\xff")
+    patch(head, BootParams.FIELDS["sentinel"].offset, 2, 0xFFFF)  # two, as in Linux's header.S
     _put(head, HEADER_START, header.pack())
     _put(head, u.HEAD_HEADERS, _pe.headers(where, size, firmware))
     _put(head, _MULTIBOOT1_AT, _multiboot.header1(where, _MULTIBOOT1_AT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.errors import FormatError, RequestError
+from hvmlite.guest.layout import PAGE
 from hvmlite.model import Image, Offer, Refusal
 from hvmlite.protocols import linux32, linux64
 from hvmlite.spec.linux import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["HEADER_SIZE", "Kernel", "kernel_of"]
 
 HEADER_SIZE = HEADER_END_MAX - HEADER_START
-_PAGE = 4096
 _MOST_HOLES = 64 << 20
 # Bytes between an ELF's segments, which the image has as zeros. Linux has next to none.
 _JUMP = 0xEB | (HEADER_START + SetupHeader.SIZE - JUMP_END) << 8
@@ -140,8 +140,7 @@ def _bzimage(offer: Offer, header: SetupHeader, is_64: bool) -> Kernel:
             source=image.source,
         )
     end = JUMP_END + image.data[HEADER_JUMP + 1]
-    # One that is not relocatable moves itself to pref_address: there it may be loaded at once.
-    address = offer.needs - _memory(offer, header)
+    address = _address(offer, header)
     above_4g = is_64 and header.xloadflags & XLoadFlags.XLF_CAN_BE_LOADED_ABOVE_4G
     limit = INITRD_ADDR_MAX_DEFAULT
     if header.version >= Version.V2_03:
@@ -152,7 +151,7 @@ def _bzimage(offer: Offer, header: SetupHeader, is_64: bool) -> Kernel:
         size=len(code),
         memory=max(offer.needs - address, len(code)),
         address=address,
-        align=offer.relocation.align if offer.relocation else _PAGE,
+        align=offer.relocation.align if offer.relocation else PAGE,
         relocatable=offer.relocation is not None,
         entry=ENTRY64 if is_64 else 0,
         header=header,
@@ -164,11 +163,12 @@ def _bzimage(offer: Offer, header: SetupHeader, is_64: bool) -> Kernel:
     )
 
 
-def _memory(offer: Offer, header: SetupHeader) -> int:
+def _address(offer: Offer, header: SetupHeader) -> int:
     at = offer.entry if offer.protocol == linux32.NAME else offer.entry - ENTRY64
+    # One that is not relocatable moves itself to pref_address: there it may be loaded at once.
     if offer.relocation is None and header.version >= Version.V2_10:
-        at = max(at, header.pref_address)
-    return offer.needs - at
+        return max(at, header.pref_address)
+    return at
 
 
 def _setup_type_max(code: memoryview, header: SetupHeader) -> int:
@@ -183,7 +183,7 @@ def _elf(offer: Offer, is_64: bool) -> Kernel:
     image = offer.image
     start = min(segment.paddr for segment in image.segments if segment.memsz)
     parts = tuple(_flat(image, start))
-    align = offer.relocation.align if offer.relocation else _PAGE
+    align = offer.relocation.align if offer.relocation else PAGE
     header = _ABSENT.replace(kernel_alignment=min(align, 1 << 31))
     return Kernel(
         kind=KernelKind.ELF64 if is_64 else KernelKind.ELF32,

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hvmlite.guest.layout import HIGH_MEMORY, PAGE
 from hvmlite.spec import universal as u
 from hvmlite.spec.linux import (
     BOOT_FLAG,
@@ -31,7 +32,6 @@ HEADER_END = HEADER_START + SetupHeader.SIZE
 _JUMP_SHORT = 0xEB
 _JUMP_NEAR = 0xE9
 _PARAGRAPH = 16
-_PAGE_BITS = 12
 _KERNEL_INFO_AT = 0x240
 _OWN = XLoadFlags.XLF_KERNEL_64 | XLoadFlags.XLF_EFI_HANDOVER_32 | XLoadFlags.XLF_EFI_HANDOVER_64
 _KERNELS = (
@@ -68,11 +68,11 @@ def setup_header(
         version=Version.V2_15,
         kernel_version=version_at - HEADER_JUMP,
         loadflags=LoadFlags.LOADED_HIGH,
-        code32_start=1 << 20,
+        code32_start=HIGH_MEMORY,
         initrd_addr_max=min(kernel.initrd_max, kernel.header.initrd_addr_max or 0xFFFFFFFF),
-        kernel_alignment=1 << _PAGE_BITS,
+        kernel_alignment=PAGE,
         relocatable_kernel=1,
-        min_alignment=_PAGE_BITS,
+        min_alignment=PAGE.bit_length() - 1,
         xloadflags=_OWN | wrapped,
         cmdline_size=max(0, kernel.cmdline_max - (cmdline + 1 if cmdline else 0)),
         payload_offset=u.PROTECTED_ELF,

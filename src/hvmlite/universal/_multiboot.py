@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hvmlite.guest.layout import PAGE
 from hvmlite.spec import multiboot1 as mb1
 from hvmlite.spec import multiboot2 as mb2
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["header1", "header2"]
 
 _WORD = 1 << 32
-_PAGE = 4096
-_HIGH_MEMORY = 1 << 20
 
 
 def header1(where: Place, at: int) -> bytes:
@@ -70,7 +69,7 @@ def header2(where: Place, at: int | None = None) -> bytes:
             flags=optional,
             min_addr=first,
             max_addr=_WORD - 1,
-            align=_PAGE,
+            align=PAGE,
             preference=mb2.LoadPreference.LOW,
         ).pack(),
         mb2.Multiboot2HeaderTag(type=mb2.HeaderTagType.END).pack(),

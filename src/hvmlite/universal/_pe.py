@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hvmlite.guest.layout import PAGE
 from hvmlite.spec import pe
 from hvmlite.spec.universal import HEAD_SIZE, STUB_AT
 
@@ -21,12 +22,10 @@ FIRMWARE: dict[str, tuple[pe.Machine, pe.OptionalMagic, _Optional]] = {
 COMPAT_AT = 0x3000
 """A page of the head that only 16-bit mode uses, as its stack."""
 
-_SECTION_ALIGNMENT = 0x1000
 _DIRECTORIES = 6
 _EXECUTABLE, _NO_LINE_NUMBERS, _NO_DEBUG = 0x2, 0x4, 0x200
 _CODE, _DATA, _DISCARDABLE = 0x20, 0x40, 0x2000000
 _EXECUTE, _READ, _WRITE = 0x20000000, 0x40000000, 0x80000000
-_LOADFILE2 = 1
 
 
 def headers(where: Place, file_size: int, firmware: str) -> bytes:
@@ -53,11 +52,11 @@ def headers(where: Place, file_size: int, firmware: str) -> bytes:
         AddressOfEntryPoint=STUB_AT,
         BaseOfCode=HEAD_SIZE,
         ImageBase=where.head,
-        SectionAlignment=_SECTION_ALIGNMENT,
+        SectionAlignment=PAGE,
         FileAlignment=FILE_ALIGNMENT,
-        MajorImageVersion=_LOADFILE2,
+        MajorImageVersion=pe.LinuxFeature.INITRD_LOADFILE2,
         SizeOfImage=where.end - where.head,
-        SizeOfHeaders=_SECTION_ALIGNMENT,
+        SizeOfHeaders=PAGE,
         Subsystem=pe.Subsystem.EFI_APPLICATION,
         NumberOfRvaAndSizes=_DIRECTORIES,
     )
@@ -75,7 +74,7 @@ def headers(where: Place, file_size: int, firmware: str) -> bytes:
 def _sections(where: Place, code: int) -> tuple[pe.SectionHeader, ...]:
     read_only = _DATA | _READ | _DISCARDABLE
     return (
-        _section(b".setup", _SECTION_ALIGNMENT, COMPAT_AT - _SECTION_ALIGNMENT, read_only),
+        _section(b".setup", PAGE, COMPAT_AT - PAGE, read_only),
         _section(b".compat", COMPAT_AT, HEAD_SIZE - COMPAT_AT, read_only),
         _section(b".text", HEAD_SIZE, code, _CODE | _EXECUTE | _READ | _WRITE).replace(
             VirtualSize=where.end - where.head - HEAD_SIZE

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.errors import RequestError
+from hvmlite.guest.layout import FOUR_GIB, HIGH_MEMORY, PAGE
 from hvmlite.spec import universal as u
 
 if TYPE_CHECKING:
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "page_up", "place"]
 
-_PAGE = 4096
-_HIGH_MEMORY = 1 << 20
-_FOUR_GIB = 1 << 32
 _ELF_AT = u.HEAD_SIZE + u.PROTECTED_ELF
 
 
@@ -46,7 +44,7 @@ class Place(NamedTuple):
         return self.base - _ELF_AT
 
 
-def page_up(value: int, align: int = _PAGE) -> int:
+def page_up(value: int, align: int = PAGE) -> int:
     """Round up to a multiple of `align`, a power of two."""
     return -(-value // align) * align
 
@@ -65,28 +63,28 @@ def place(kernel: Kernel, cmdline: bytes, initrd: int) -> Place:
     initrd_offset = page_up(cmdline_offset + len(cmdline))
     kernel_offset = page_up(initrd_offset + initrd)
     size = page_up(kernel_offset + kernel.size)
-    lowest = _HIGH_MEMORY + _ELF_AT
+    lowest = HIGH_MEMORY + _ELF_AT
     if kernel.relocatable:
         address = page_up(max(kernel.address, lowest + kernel_offset), kernel.align)
         base = address - kernel_offset
         end = address + kernel.memory
-    elif kernel.address % _PAGE == 0 and kernel.address >= lowest + kernel_offset:
+    elif kernel.address % PAGE == 0 and kernel.address >= lowest + kernel_offset:
         base = kernel.address - kernel_offset
         end = kernel.address + kernel.memory
     else:
         base = page_up(kernel.address + kernel.memory) + _ELF_AT
         end = base + size
     end = page_up(max(end, base + size))
-    if end > _FOUR_GIB and not initrd:
+    if end > FOUR_GIB and not initrd:
         raise RequestError(
             f"kernel: {kernel.memory:#x} bytes of memory for a start, which end at {end:#x}, an end"
-            f" at or below {_FOUR_GIB:#x} needed",
+            f" at or below {FOUR_GIB:#x} needed",
             field="kernel",
         )
-    if end > _FOUR_GIB:
+    if end > FOUR_GIB:
         raise RequestError(
             f"initrd: {initrd:#x} bytes, with which the image ends at {end:#x} in memory, an end"
-            f" at or below {_FOUR_GIB:#x} needed",
+            f" at or below {FOUR_GIB:#x} needed",
             field="initrd",
         )
     last = base + initrd_offset + initrd - 1
