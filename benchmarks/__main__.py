@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _measure import Comparison, interleaved
-from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, QEMU, initrd, timed_boot
+from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, QEMU, initrd, ours, timed_boot
 from inspection import inspect
 from through_stub import through_stub
 from wrapping import wrap
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
-
-
-def ours(ird: Path) -> list[str]:
-    """Return the command that all benchmarks run."""
-    command = [str(HVMLITE), "run", str(KERNEL), "-i", str(ird), "-a", CMDLINE]
-    return [*command, "-m", f"{MEMORY_MIB}M", "--accel", "tcg"]
 
 
 def boots(ird: Path, rounds: int) -> list[Comparison]:
@@ -45,7 +39,7 @@ def boots(ird: Path, rounds: int) -> list[Comparison]:
 
     medians = interleaved(
         {
-            "hvmlite": partial(timed_boot, ours(ird)),
+            "hvmlite": partial(timed_boot, ours(KERNEL, ird)),
             "q35": partial(timed_boot, qemu("q35"), forgive=True),
             "microvm": partial(timed_boot, qemu("microvm"), forgive=True),
         },
@@ -73,7 +67,7 @@ def prepare(ird: Path, rounds: int) -> list[Comparison]:
         "EXEC_STAMP": str(stamp),
         "EXEC_REAL": str(shutil.which(QEMU)),
     }
-    command = ours(ird)
+    command = ours(KERNEL, ird)
 
     def preparation() -> float:
         started = time.monotonic()
@@ -113,7 +107,7 @@ def memory(ird: Path) -> list[Comparison]:
     offset = (image[0x1F1] + 1) * 512 + int.from_bytes(image[0x248:0x24C], "little")
     end = offset + int.from_bytes(image[0x24C:0x250], "little")
     unpacked = int.from_bytes(image[end - 4 : end], "little")
-    command = ours(ird)
+    command = ours(KERNEL, ird)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:

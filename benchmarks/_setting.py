@@ -23,6 +23,12 @@ INIT = """#!/bin/busybox sh
 """
 
 
+def ours(image: Path, ird: Path, *options: str) -> list[str]:
+    """Return the command by which hvmlite boots."""
+    command = [str(HVMLITE), "run", str(image), "-i", str(ird), "-a", CMDLINE]
+    return [*command, "-m", f"{MEMORY_MIB}M", "--accel", "tcg", *options]
+
+
 def initrd() -> Path:
     """Build the initrd that all sides boot: busybox, one mount, one line, `reboot -f`."""
     sys.path.insert(0, str(ROOT / "tools"))

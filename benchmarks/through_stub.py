@@ -11,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from _measure import Comparison, interleaved
-from _setting import BUILD, CMDLINE, HVMLITE, KERNEL, MEMORY_MIB, timed_boot
+from _setting import BUILD, KERNEL, ours, timed_boot
 from hvmlite import universal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LIMIT = 1.02
@@ -28,15 +29,14 @@ def through_stub(ird: Path, rounds: int) -> list[Comparison]:
     made = universal.wrap(KERNEL)
     universal.write_files([(image, made.image), (elf, made.elf)])
 
-    def boot(path: Path, protocol: str) -> list[str]:
-        command = [str(HVMLITE), "run", str(path), "--protocol", protocol, "-i", str(ird)]
-        return [*command, "-a", CMDLINE, "-m", f"{MEMORY_MIB}M", "--accel", "tcg"]
+    def boot(path: Path, protocol: str) -> Callable[[], float]:
+        return partial(timed_boot, ours(path, ird, "--protocol", protocol))
 
     medians = interleaved(
         {
-            "native": partial(timed_boot, boot(KERNEL, "linux64")),
-            "linux64": partial(timed_boot, boot(image, "linux64")),
-            "pvh": partial(timed_boot, boot(elf, "pvh")),
+            "native": boot(KERNEL, "linux64"),
+            "linux64": boot(image, "linux64"),
+            "pvh": boot(elf, "pvh"),
         },
         rounds * ROUNDS,
     )
