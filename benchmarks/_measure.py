@@ -40,13 +40,18 @@ class Comparison:
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int = 7) -> dict[str, float]:
-    """Run every side once a round, so that noise meets all alike; return the medians by name."""
+    """Run every side once a round, so that noise meets all alike; return the medians by name.
+
+    Each round begins with another side: what one leaves behind meets all that come after it.
+    """
     taken: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides.items())
     for number in range(rounds):
-        for name, side in sides.items():
+        for name, side in order:
             if sys.stderr.isatty():
                 print(f"\rround {number + 1}/{rounds}: {name:<40}", end="", file=sys.stderr)
             taken[name].append(side())
+        order.append(order.pop(0))
     if sys.stderr.isatty():
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     return {name: statistics.median(values) for name, values in taken.items()}
