@@ -12,6 +12,7 @@ PACKAGE = "hvmlite"
 # "" is hvmlite/__init__.py, the public face.
 ORDER = {
     "errors": 0,
+    "values": 0,
     "blobs": 1,
     "wire": 1,
     "spec": 2,

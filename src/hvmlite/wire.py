@@ -16,10 +16,15 @@ as every x86 boot ABI is. This is the only module that uses :mod:`struct`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast, dataclass_transform
+from functools import cache
 
 from hvmlite.errors import FormatError, RequestError
+from hvmlite.values import dataclass_transform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, ClassVar, Self
 
 __all__ = [
     "Buffer",
@@ -29,6 +34,7 @@ __all__ = [
     "i32",
     "i64",
     "nested",
+    "pack_all",
     "patch",
     "raw",
     "u8",
@@ -40,22 +46,35 @@ __all__ = [
 Buffer = bytes | bytearray | memoryview
 """What can be decoded; anything else that exports bytes is wrapped in a memoryview first."""
 
+_RUNS = (tuple, list, bytes, bytearray, memoryview)
 _INT_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-@dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a layout: `offset` and `size` in bytes, `default` when a value is built."""
+    """One field of a layout: `offset` and `size` in bytes, `default` when a value is built.
 
-    offset: int
-    size: int
-    default: Any
-    fmt: str | None
-    """The struct code of a plain field, None for nested structures and arrays."""
-    item: type[Struct] | str | None = None
-    """The structure of a nested field, or the item (structure or code) of an array."""
-    count: int | None = None
-    """Number of items of an array."""
+    :param fmt: the struct code of a plain field, None for nested structures and arrays
+    :param item: the structure of a nested field, or the item (structure or code) of an array
+    :param count: number of items of an array
+    """
+
+    __slots__ = ("count", "default", "fmt", "item", "offset", "size")
+
+    def __init__(
+        self,
+        offset: int,
+        size: int,
+        default: Any,
+        fmt: str | None,
+        item: type[Struct] | str | None = None,
+        count: int | None = None,
+    ) -> None:
+        self.offset = offset
+        self.size = size
+        self.default = default
+        self.fmt = fmt
+        self.item = item
+        self.count = count
 
 
 def u8(offset: int, default: int = 0) -> Any:
@@ -127,6 +146,8 @@ class Struct:
     _defaults: ClassVar[dict[str, Any]] = {}
     _compound: ClassVar[tuple[tuple[int, Field], ...]] = ()
     # (position among the decoded values, declaration) of fields that are no plain number or bytes
+    _limits: ClassVar[dict[str, tuple[int, int]]] = {}
+    # of fields that are one number: the least, and the first that is too much
 
     def __init_subclass__(cls, *, size: int, c_name: str | None = None) -> None:
         super().__init_subclass__()
@@ -145,17 +166,29 @@ class Struct:
         cls._codec = struct.Struct("".join(fmt))
         cls._defaults = {n: f.default for n, f in ordered.items()}
         cls._compound = tuple((i, f) for i, f in enumerate(ordered.values()) if f.fmt is None)
+        cls._limits = {
+            n: _limits(f.fmt)
+            for n, f in ordered.items()
+            if f.count is None and f.fmt and not f.fmt.endswith("s")
+        }
         for name, field in ordered.items():
-            _checked(f"{cls.__name__}.{name}", field, field.default)
+            if field.default != 0:  # which fits every number
+                _checked(f"{cls.__name__}.{name}", field, field.default)
 
     def __init__(self, **values: Any) -> None:
         unknown = values.keys() - self._defaults.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
-        self.__dict__.update(self._defaults)
+        held, limits = self.__dict__, self._limits
+        held.update(self._defaults)
         for name, value in values.items():
+            if name in limits and isinstance(value, int):
+                low, high = limits[name]
+                if low <= value < high:  # as most are
+                    held[name] = value
+                    continue
             where = f"{type(self).__name__}.{name}"
-            self.__dict__[name] = _checked(where, self.FIELDS[name], value)
+            held[name] = _checked(where, self.FIELDS[name], value)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__}.{name} is read-only, use replace()")
@@ -227,8 +260,13 @@ def _check_declaration(cls: type[Struct], fields: dict[str, Field]) -> None:
     hints = {n for n, hint in cls.__annotations__.items() if "ClassVar" not in str(hint)}
     if odd := hints ^ fields.keys():
         raise TypeError(f"{cls.__name__}: {', '.join(sorted(odd))} needs a type and a field")
-    if taken := fields.keys() & set(dir(Struct)):
+    if taken := fields.keys() & _names_of_struct():
         raise TypeError(f"{cls.__name__}: {', '.join(sorted(taken))} is a name of Struct itself")
+
+
+@cache
+def _names_of_struct() -> set[str]:
+    return set(dir(Struct))
 
 
 def _checked(where: str, field: Field, value: Any) -> Any:
@@ -247,7 +285,7 @@ def _checked(where: str, field: Field, value: Any) -> Any:
 
 
 def _checked_items(where: str, field: Field, values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, tuple | list | Buffer):
+    if not isinstance(values, _RUNS):
         raise RequestError(f"{where}: {values!r}, a tuple is needed", field=where)
     if len(values) > len(field.default):
         raise RequestError(
@@ -266,11 +304,16 @@ def _checked_item(where: str, item: type[Struct] | str | None, value: Any) -> An
         return value
     if not isinstance(value, int):
         raise RequestError(f"{where}: {value!r}, a whole number is needed", field=where)
-    bits = 8 * struct.calcsize("<" + item)
-    low, high = (-1 << bits - 1, 1 << bits - 1) if item.islower() else (0, 1 << bits)
+    low, high = _limits(item)
     if not low <= value < high:
         raise RequestError(f"{where}: {value:#x} does not fit the field", field=where)
     return value
+
+
+@cache
+def _limits(fmt: str) -> tuple[int, int]:
+    bits = 8 * struct.calcsize("<" + fmt)
+    return (-1 << bits - 1, 1 << bits - 1) if fmt.islower() else (0, 1 << bits)
 
 
 def _decode(field: Field, data: bytes) -> Any:
@@ -282,10 +325,22 @@ def _decode(field: Field, data: bytes) -> Any:
 
 def _encode(field: Field, value: Any) -> bytes:
     if field.count is None:
-        return cast("Struct", value).pack()
+        data: bytes = value.pack()  # of a structure
+        return data
     if isinstance(field.item, str):
         return struct.pack(f"<{field.count}{field.item}", *value)
     return b"".join(item.pack() for item in value)
+
+
+def pack_all(size: int, values: Sequence[int]) -> bytes:
+    """Encode unsigned integers of `size` bytes (1, 2, 4 or 8), one after the other.
+
+    :raises RequestError: one does not fit
+    """
+    try:
+        return struct.pack(f"<{len(values)}{_INT_FORMATS[size]}", *values)
+    except struct.error as error:
+        raise RequestError(f"pack_all: {error}", field="pack_all") from error
 
 
 def patch(data: bytearray | memoryview, offset: int, size: int, value: int) -> None:

@@ -98,19 +98,6 @@ def test_an_error_is_one_line_and_nothing_is_written(tmp_path, kernel):
     assert kernel.read_bytes() == bzimage()
 
 
-def test_it_imports_no_protocol_and_no_engine_that_it_does_not_use(tmp_path, kernel):
-    # Most of what wrapping costs is the start of the program.
-    code = "import sys; from hvmlite.cli import main; main(sys.argv[1:]); print(*sys.modules)"
-    command = [sys.executable, "-c", code, "wrap", kernel, "-o", tmp_path / "x", "-q"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rooms = {name for name in done.stdout.split() if name.startswith("hvmlite.")}
-    assert {name for name in rooms if "protocols" in name and "._" not in name} == {
-        "hvmlite.protocols", "hvmlite.protocols.linux32", "hvmlite.protocols.linux64",
-    }  # fmt: skip
-    assert not {name for name in rooms if name.startswith(("hvmlite.engines", "hvmlite.matrix"))}
-    assert not {"json", "pathlib", "shutil", "tempfile"} & set(done.stdout.split())
-
-
 def test_without_an_output_it_is_wrong_usage(kernel):
     assert "-o/--output" in run(kernel, status=2).stderr
 

@@ -424,6 +424,15 @@ def test_absent(monkeypatch, tmp_path):
         qemu.start(raw.plan(raw.SPIN), raw.TCG)
 
 
+def test_an_empty_path_is_not_the_folder_one_is_in(monkeypatch, tmp_path):
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text("#!/bin/sh\necho QEMU emulator version 9.0.0\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert "absent" in qemu.available().reason
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "reason"),
     [

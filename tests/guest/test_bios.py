@@ -121,7 +121,8 @@ def test_the_bios_is_reserved_and_acpi_lies_behind_it():
     machine = qemu.machine(64 * MIB, 255)
     machine = replace(machine, disks=(), platform=with_pci(machine.platform))
     placed = plan(machine)
-    assert MemoryRange(*layout.BIOS, MemoryType.RESERVED) in placed.boot_info.memory_map
+    reserved = MemoryRange(layout.BIOS.low, layout.BIOS.high, MemoryType.RESERVED)
+    assert reserved in placed.boot_info.memory_map
     tables = [p for p in placed.pieces if p.name.startswith("ACPI ")]
     assert min(p.start for p in tables) >= layout.BIOS.high
     assert placed.boot_info.rsdp % 16 == 0

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvmlite.errors import FormatError, RequestError
-from hvmlite.wire import Struct, array, i32, i64, nested, patch, raw, u8, u16, u32, u64
+from hvmlite.wire import Struct, array, i32, i64, nested, pack_all, patch, raw, u8, u16, u32, u64
 
 
 class Point(Struct, size=8):
@@ -212,6 +212,19 @@ def test_patch_refuses_what_does_not_fit(offset, size, value):
     with pytest.raises(RequestError, match=r"^patch: "):
         patch(data, offset, size, value)
     assert data == bytes(8)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_many_are_packed_as_int_to_bytes_says(size):
+    values = range(0, 1 << 8 * size, (1 << 8 * size) // 5)
+    assert pack_all(size, values) == b"".join(v.to_bytes(size, "little") for v in values)
+    assert pack_all(size, ()) == b""
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 16])
+def test_of_many_none_may_be_too_large(value):
+    with pytest.raises(RequestError, match=r"^pack_all: "):
+        pack_all(2, (1, value))
 
 
 USER = """

@@ -38,10 +38,10 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, cast
 
 from hvmlite.errors import UnsupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.abc import ResourceLoader
 
@@ -55,7 +55,7 @@ def read(name: str) -> bytes:
     :raises UnsupportedError: it was not built; `feature` is its name
     """
     # What importlib.resources ends in, without the 30 modules that it imports.
-    loader = cast("ResourceLoader", __spec__.loader)
+    loader: ResourceLoader = __spec__.loader  # type: ignore[assignment]
     try:
         return loader.get_data(f"{__path__[0]}{os.sep}{name}")
     except OSError as cause:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from hvmlite import images, model
 from hvmlite.boot._choose import (
@@ -24,6 +22,7 @@ from hvmlite.boot._unified import own_cmdline, unify, with_profile
 from hvmlite.errors import FormatError, PlacementError
 from hvmlite.images import Limits
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -112,7 +111,7 @@ def plan(
     """
     protocol = entered_by(protocol, firmware)
     image = _opened(image, protocol, limits, profile)
-    _import_rooms()
+    _import_rooms(protocol)
     unified = unify(image, profile, addons)
     chosen = choose_engine(engine)
     offer = choose_offer(image, protocol)
@@ -134,7 +133,7 @@ def plan(
         cause.hint = memory_hint(offer, info, machine, size)
         raise
     if unified is not None:
-        made = replace(made, dropped=(*unified.dropped, *made.dropped))
+        made = made.replace(dropped=(*unified.dropped, *made.dropped))
     return made
 
 
@@ -227,10 +226,14 @@ def unpack_ahead(image: Image, protocol: str | None = None) -> None:
     Thread(target=unpack, name="unpack", daemon=True).start()
 
 
-def _import_rooms() -> None:
-    # What planning needs, imported while the payload is unpacked.
+def _import_rooms(protocol: str | None) -> None:
+    # What planning needs, imported while the payload is unpacked. Most images offer the first
+    # protocol of all.
+    images.preload_reader()
     from hvmlite.guest import acpi, place  # noqa: F401
-    from hvmlite.protocols import PROTOCOLS
+    from hvmlite.protocols import in_order
 
-    for protocol in PROTOCOLS:
-        _ = protocol.encode
+    for each in in_order():
+        if protocol in (None, each.NAME):
+            _ = each.encode
+            return

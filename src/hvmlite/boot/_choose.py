@@ -1,11 +1,10 @@
 # Which way in, on which engine, and by whose firmware.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite import model
 from hvmlite.errors import RequestError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,14 +72,9 @@ def choose_offer(image: Image, name: str | None) -> Offer:
     """
     from hvmlite import protocols
 
-    known = [each.NAME for each in protocols.PROTOCOLS]
-    if name is not None and name not in known:
-        raise RequestError(
-            f"protocol {name}: not known, one of {', '.join(known)} needed", field="protocol"
-        )
     refused: dict[str, list[str]] = {}  # protocols by reason: many have the same one
     hints = []
-    for protocol in protocols.PROTOCOLS:
+    for protocol in protocols.in_order():
         if name in (None, protocol.NAME):
             answer = protocol.offers(image)
             if isinstance(answer, model.Offer):
@@ -88,6 +82,9 @@ def choose_offer(image: Image, name: str | None) -> Offer:
             hints += [why.hint for why in answer.reasons if why.hint is not None]
             for why in answer.reasons:
                 refused.setdefault(str(why), []).append(protocol.NAME)
+    if not refused:
+        known = ", ".join(each.NAME for each in protocols.PROTOCOLS)
+        raise RequestError(f"protocol {name}: not known, one of {known} needed", field="protocol")
     raise RequestError(
         f"{image.source}: offers no way in: "
         + "; ".join(f"{', '.join(names)}: {why}" for why, names in refused.items()),

@@ -1,12 +1,10 @@
 # From an offer to a plan: encode, add the machine's own tables, place.
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 from hvmlite import model
 from hvmlite.errors import PlacementError, RequestError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +25,7 @@ def lay_out(offer: Offer, info: BootInfo, machine: Machine) -> GuestPlan:
     from hvmlite.guest import acpi
     from hvmlite.guest.place import place
 
-    protocol = next(each for each in protocols.PROTOCOLS if offer.protocol == each.NAME)
+    protocol = next(each for each in protocols.in_order() if offer.protocol == each.NAME)
     if offer.needs > machine.memory:
         raise PlacementError(
             f"{offer.image.source}: the kernel needs RAM up to {offer.needs:#x}, "
@@ -38,12 +36,12 @@ def lay_out(offer: Offer, info: BootInfo, machine: Machine) -> GuestPlan:
         )
     if offer.firmware:
         entry = protocol.encode(offer, info, machine, None)
-        return replace(place(entry, machine, info), boot_info=info)  # the map is the firmware's
+        return place(entry, machine, info).replace(boot_info=info)  # the map is the firmware's
     entry = protocol.encode(offer, info, machine, model.Ref(acpi.RSDP))
-    entry = replace(entry, pieces=(*entry.pieces, *acpi.tables(machine)))
+    entry = entry.replace(pieces=(*entry.pieces, *acpi.tables(machine)))
     placed = place(entry, machine, info)
-    told = replace(placed.boot_info, rsdp=placed.address_of(acpi.RSDP))
-    return replace(placed, boot_info=told)
+    told = placed.boot_info.replace(rsdp=placed.address_of(acpi.RSDP))
+    return placed.replace(boot_info=told)
 
 
 def memory_hint(

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self
 
+from hvmlite.values import Value
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from types import TracebackType
+    from typing import Self
 
     from hvmlite.engines import Console, Session
     from hvmlite.model import GuestPlan, Outcome
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "Timing"]
 
 
-class Timing(NamedTuple):
+class Timing(Value):
     """Seconds from the call until the guest began to run, from then to its end, and together."""
 
     prepare_s: float

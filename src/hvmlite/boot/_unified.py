@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite import model
 from hvmlite.errors import FormatError, RequestError
-from hvmlite.guest.initrd import archives
 from hvmlite.images import uki
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -38,7 +37,7 @@ _LEFT = {
 }
 
 
-class Unified(NamedTuple):
+class Unified(Value):
     """What all parts together say; `own` has those of the image, `addons` each addon's in order."""
 
     own: Parts
@@ -109,7 +108,7 @@ def with_profile(image: Image, profile: str | None, limits: Limits) -> Image:
         )
     if image.payload is not None and image.payload.offset == kernels[0].offset:
         return image
-    return replace(image, payload=uki.payload(kernels[0], image.source, limits))
+    return image.replace(payload=uki.payload(kernels[0], image.source, limits))
 
 
 def own_cmdline(image: Image, profile: str | None) -> bytes | None:
@@ -186,5 +185,7 @@ def _line(parts: Parts) -> bytes:
 
 def _joined(data: Iterable[Buffer]) -> Buffer:
     # One alone is handed over as it is, not copied.
+    from hvmlite.guest.initrd import archives  # of a UKI only
+
     pieces = archives(data)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

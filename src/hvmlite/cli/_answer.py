@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -17,7 +18,7 @@ SCHEMA = 1
 Document = dict[str, object]
 
 
-class Answer(NamedTuple):
+class Answer(Value):
     """A verb's result: `document` for ``--json``, `lines` for people, and the exit status.
 
     `lines` go to stdout and get the style that it can bear.

@@ -8,15 +8,16 @@ import gc
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 import hvmlite
 from hvmlite.cli import _output
 from hvmlite.cli._signals import Stop, ignore, stops
 from hvmlite.errors import HvmliteError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import NoReturn
 
     from hvmlite.cli._answer import Answer, Document
 

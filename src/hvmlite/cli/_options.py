@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from hvmlite.cli import _words
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from hvmlite.images import Limits
     from hvmlite.model import Image
@@ -191,7 +191,7 @@ def is_linux(image: Image) -> bool:
 
 def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
     """Return what :func:`hvmlite.boot.plan` and :func:`hvmlite.boot.run` have in common."""
-    from hvmlite.model import Disk
+    from hvmlite import model
 
     return {
         "initrds": tuple(args.initrd),
@@ -200,7 +200,7 @@ def guest_keywords(args: argparse.Namespace, image: Image) -> dict[str, Any]:
         "memory": args.memory,
         "cpus": args.cpus,
         "disks": tuple(
-            Disk(path, kind, access != "rw", access == "snapshot", access == "cdrom")
+            model.Disk(path, kind, access != "rw", access == "snapshot", access == "cdrom")
             for path, kind, access in args.disk
         ),
         "protocol": args.protocol,

@@ -6,10 +6,10 @@ import contextlib
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from hvmlite.cli._output import escape, is_terminal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

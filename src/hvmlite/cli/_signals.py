@@ -6,8 +6,8 @@ import contextlib
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from hvmlite.cli._output import is_terminal
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
 __all__ = ["Style"]
 
@@ -18,7 +20,7 @@ _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34,
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 
-class Style(NamedTuple):
+class Style(Value):
     """Whether colours and line-drawing characters are welcome, and how wide a line may be."""
 
     colour: bool = False

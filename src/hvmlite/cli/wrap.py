@@ -7,10 +7,9 @@ name is replaced. docs/universal.md says which loader takes which of the two fil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.cli import _options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.engines import _q35 as q35
 from hvmlite.engines._process import inherited
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hvmlite.model import Disk, Machine, RunOptions
 
 __all__ = ["Descriptors", "arguments"]
@@ -88,6 +89,8 @@ def _firmware(name: str, fds: Descriptors, code: Path | None) -> list[str]:
 
 
 def _disk(number: int, disk: Disk, order: str) -> list[str]:
+    from pathlib import Path  # no import for a guest without a disk
+
     name = f"disk{number}"
     device = "ide-cd" if disk.cdrom else "virtio-blk-pci"
     # The driver is named, so that the path is a path and never a protocol. In options, not in JSON,

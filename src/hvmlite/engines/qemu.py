@@ -17,6 +17,7 @@ from hvmlite.engines._session import Closes, check_own
 from hvmlite.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
+    from hvmlite.engines._firmware import Flash
     from hvmlite.engines._qemu_session import QemuSession
     from hvmlite.engines._session import Session
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
@@ -33,10 +34,11 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str 
     :raises RequestError: there is no such machine, or a disk cannot be opened
     :raises UnsupportedError: a disk needs further files
     """
-    from hvmlite.engines._disk import check
+    if disks:
+        from hvmlite.engines._disk import check
 
-    for disk in disks:
-        check(disk)
+        for disk in disks:
+            check(disk)
     if firmware:  # the file is read only where there is one
         from hvmlite.engines._firmware import known
 
@@ -122,16 +124,14 @@ def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> L
     from contextlib import ExitStack
 
     from hvmlite.engines._arguments import Descriptors, arguments
-    from hvmlite.engines._firmware import find_ovmf
     from hvmlite.engines._process import Process, anonymous_file
-    from hvmlite.engines._qemu_session import QemuSession
     from hvmlite.engines._rom import build
 
     with ExitStack() as theirs, ExitStack() as ours:
         # `theirs` is closed here in every case, `ours` only if QEMU does not come to life.
         ram = anonymous_file("hvmlite guest RAM", wanted.memory)
         ours.callback(os.close, ram)
-        flash = find_ovmf() if wanted.firmware == "ovmf" else None
+        flash = _ovmf() if wanted.firmware == "ovmf" else None
         rom = flash.variables.read_bytes() if flash else build(_q35.setup())
         bios = anonymous_file("hvmlite ROM", len(rom))
         theirs.callback(os.close, bios)
@@ -149,6 +149,14 @@ def _launch(program: str, accel: str, wanted: Machine, options: RunOptions) -> L
         exec_time = time.monotonic()
         process = Process([program, *words], fds)
         ours.callback(process.close)
+        from hvmlite.engines._qemu_session import QemuSession  # while QEMU starts
+
         session = QemuSession(process, qmp, log, accel, exec_time)
         ours.pop_all()
     return Launch(wanted, session, ram, options)
+
+
+def _ovmf() -> Flash:
+    from hvmlite.engines._firmware import find_ovmf
+
+    return find_ovmf()

@@ -11,16 +11,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hvmlite.engines import _q35
-from hvmlite.engines._firmware import known
 from hvmlite.errors import EngineError, RequestError
 from hvmlite.model import Availability
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hvmlite.model import Disk, GuestPlan, Machine, RunOptions
 
 __all__ = ["FILES", "NAME", "available", "launch", "machine", "write"]
@@ -39,6 +38,8 @@ def machine(memory: int, cpus: int, disks: tuple[Disk, ...] = (), firmware: str 
 
     :raises RequestError: there is no such machine
     """
+    from hvmlite.engines._firmware import known
+
     return _q35.machine(memory, cpus, disks, known(firmware))
 
 
@@ -61,6 +62,7 @@ def write(plan: GuestPlan, directory: str | os.PathLike[str]) -> None:
     """
     import shutil
     import tempfile
+    from pathlib import Path
 
     target = Path(directory)
     if not _replaceable(target):
@@ -95,6 +97,7 @@ def _replaceable(target: Path) -> bool:
 
 def _write_files(plan: GuestPlan, folder: Path) -> None:
     import json
+    from dataclasses import asdict
 
     from hvmlite.guest.memory import fill_file
 
@@ -116,6 +119,8 @@ def _text(path: Path, text: str) -> None:
 
 
 def _map(plan: GuestPlan) -> dict[str, object]:
+    from dataclasses import asdict
+
     pieces = [
         {"start": p.start, "end": p.end, "name": p.name, "kind": str(p.kind)} for p in plan.pieces
     ]

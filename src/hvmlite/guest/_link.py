@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import PlacementError, RequestError
@@ -12,7 +11,8 @@ from hvmlite.wire import Buffer, patch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REGISTERS = {f.name for f in fields(CpuState) if f.type == "int"} | {"gdtr", "idtr"}
+_HINTS = CpuState.__annotations__
+_REGISTERS = {"gdtr", "idtr", *(name for name, hint in _HINTS.items() if hint == "int")}
 
 
 def check(entry: Entry) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.guest import layout
@@ -106,5 +105,5 @@ def grown(machine: Machine) -> list[Interval]:
     limit = layout.FOUR_GIB if last.end <= layout.FOUR_GIB else 1 << 52
     beyond = max(last.end, layout.HIGH_MEMORY)
     limit = min([limit, *(r.start for r in machine.reserved if r.start >= beyond)])
-    more = replace(last, size=limit - last.start)
-    return usable_ram(replace(machine, ram=(*machine.ram, more)))
+    more = last.replace(size=limit - last.start)
+    return usable_ram(machine.replace(ram=(*machine.ram, more)))

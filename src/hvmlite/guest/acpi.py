@@ -7,7 +7,6 @@ a hardware-reduced one. SMI_CMD is 0: the machine is in ACPI mode (SCI_EN set) f
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -129,7 +128,7 @@ def _table(
 def _sealed(
     piece: Piece, fixups: tuple[Fixup, ...], checksums: tuple[tuple[int, int | None], ...]
 ) -> Piece:
-    return replace(piece, fixups=fixups, seal=partial(_seal, checksums))
+    return piece.replace(fixups=fixups, seal=partial(_seal, checksums))
 
 
 def _seal(checksums: tuple[tuple[int, int | None], ...], data: bytearray) -> None:

@@ -6,7 +6,7 @@ Everything else is a :class:`hvmlite.model.Piece` that says what it needs and ge
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from hvmlite.values import Value
 
 __all__ = [
     "ACPI",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-class Window(NamedTuple):
+class Window(Value):
     """Addresses from `low` up to, not including, `high`."""
 
     low: int

@@ -18,7 +18,6 @@ nothing else: the map gets one record for all of them, and no page is half RAM.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hvmlite.errors import PlacementError
@@ -40,6 +39,7 @@ from hvmlite.model import (
     Ref,
     Relocation,
 )
+from hvmlite.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,13 +88,12 @@ def place(entry: Entry, machine: Machine, info: BootInfo) -> GuestPlan:
         machine=machine,
         cpu=set_registers(entry, starts),
         pieces=tuple(sorted(pieces, key=lambda p: (p.start, p.end))),
-        boot_info=replace(info, memory_map=map_, rsdp=rsdp),
+        boot_info=info.replace(memory_map=map_, rsdp=rsdp),
         dropped=entry.dropped,
     )
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(Value):
     # What step 3 places in one go: a piece, or several packed ones with their offsets.
     pieces: tuple[tuple[int, Piece], ...]
     length: int
@@ -185,7 +184,7 @@ def _distance(
     search = _highest if high else _lowest
     wanted = relocation
     while (start := search(offsets, space, wanted)) is None:
-        wanted = replace(wanted, align=wanted.align // 2)
+        wanted = wanted.replace(align=wanted.align // 2)
         if wanted.align < (relocation.least or relocation.align):
             raise _immovable(group, linked, relocation)
     return start - base

@@ -5,8 +5,6 @@ The encoder and decoder follow Intel SDM volume 3, 3.4.5 and 8.2.3.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout
 from hvmlite.model import Kind, Piece, SegmentRegister
@@ -45,13 +43,13 @@ VMX refuses to enter a guest whose TR is unusable. Nobody reads the TSS: no entr
 rings.
 """
 
-LINUX_CODE32 = replace(CODE32, selector=0x10)
+LINUX_CODE32 = CODE32.replace(selector=0x10)
 """``__BOOT_CS`` of the Linux boot protocol, 32-bit entry (Documentation/arch/x86/boot.rst)."""
 
-LINUX_CODE64 = replace(CODE64, selector=0x10)
+LINUX_CODE64 = CODE64.replace(selector=0x10)
 """``__BOOT_CS`` of the Linux boot protocol, 64-bit entry."""
 
-LINUX_DATA = replace(DATA32, selector=0x18)
+LINUX_DATA = DATA32.replace(selector=0x18)
 """``__BOOT_DS`` of the Linux boot protocol; TR then needs another selector, such as 0x20."""
 
 UNUSABLE = SegmentRegister(limit=0, type=0, s=0, present=0)

@@ -6,25 +6,50 @@ A file that was read without complaint is well formed, and that is all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError
-from hvmlite.images import _looks, bzimage, compressed, disk, elf, pe, raw, uki
 from hvmlite.images._compression import preload
 from hvmlite.images._limits import Limits
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
     from hvmlite.model import Image
     from hvmlite.wire import Buffer
 
-__all__ = ["FORMATS", "Limits", "parse", "preload"]
+    FORMATS: tuple[ModuleType, ...]
 
-# bzimage first: a kernel with an EFI stub is a PE file as well, and one with boot code a disk.
-# uki before pe: a unified kernel image is a PE file with a kernel in it.
-# compressed late: its magics are short. raw after it: a search, so that every magic goes before.
-# disk last: two bytes make a boot sector, and kernels and programs have them too.
-FORMATS = (bzimage, uki, pe, elf, compressed, raw, disk)
-"""The formats, in the order in which they are tried; see :func:`parse`."""
+__all__ = ["FORMATS", "Limits", "parse", "preload", "preload_reader"]
+
+
+def _in_order() -> Iterator[ModuleType]:
+    # In the order in which they are tried, each imported when its turn comes.
+    from hvmlite.images import bzimage
+
+    yield bzimage  # first: one with an EFI stub is a PE file as well, one with boot code a disk
+
+    from hvmlite.images import compressed, disk, elf, pe, raw, uki
+
+    yield uki  # before pe: a unified kernel image is a PE file with a kernel in it
+    yield pe
+    yield elf
+    yield compressed  # late: its magics are short
+    yield raw  # a search, so that every magic goes before
+    yield disk  # last: two bytes make a boot sector, and kernels and programs have them too
+
+
+def __getattr__(name: str) -> object:
+    if name == "FORMATS":
+        global FORMATS
+        FORMATS = tuple(_in_order())
+        return FORMATS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def preload_reader() -> None:
+    """Import what reads the ELF file in a payload; there is time while that is unpacked."""
+    from hvmlite.images import _elf  # noqa: F401
 
 
 def parse(data: Buffer, source: str, limits: Limits | None = None) -> Image:
@@ -36,10 +61,12 @@ def parse(data: Buffer, source: str, limits: Limits | None = None) -> Image:
     :raises FormatError: it is none of them, or one that is broken; says what it looks like
     """
     view = memoryview(data).toreadonly()
-    for member in FORMATS:
+    for member in _in_order():
         if member.recognises(view):
             image: Image = member.parse(view, source, limits or Limits())
             return image
+    from hvmlite.images import _looks
+
     raise FormatError(
         f"looks like {_looks.like(view)}, a bzImage, a UKI, an ELF file or a disk was needed",
         source=source,

@@ -7,7 +7,6 @@ are in the file; what an entry needs of them is for the protocols to say.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
 from hvmlite.images._compression import detect
@@ -19,6 +18,7 @@ from hvmlite.spec import linux
 from hvmlite.spec.elf import ELFMAG
 from hvmlite.spec.universal import STUB_AT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.model import PeHeaders

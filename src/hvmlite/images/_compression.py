@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.errors import FormatError, LimitError
-from hvmlite.images import _lz4, _lzo, _streams
-from hvmlite.images._output import Output
-from hvmlite.images._zstd import zstd
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hvmlite.images._limits import Limits
+    from hvmlite.images._output import Output
     from hvmlite.wire import Buffer
 
 __all__ = ["MAGICS", "Unpacked", "decompress", "detect", "peek", "preload"]
@@ -23,19 +22,20 @@ MAGICS = {
     "bzip2": b"BZh",
     "lzma": b"\x5d\x00\x00",  # properties of every preset; a dictionary of whole 64 KiB
     "xz": b"\xfd7zXZ\x00",
-    "lzo": _lzo.MAGIC,
-    "lz4": _lz4.MAGIC,
+    "lzo": b"\x89LZO\0\r\n\x1a\n",
+    "lz4": b"\x02\x21\x4c\x18",  # the legacy format
     "zstd": b"\x28\xb5\x2f\xfd",
 }
 """What a stream begins with (Linux ``lib/decompress.c``), by name."""
 
-_DECODERS: dict[str, Callable[[memoryview, Output, Limits], int]] = {
-    "gzip": _streams.gzip,
-    "bzip2": _streams.bzip2,
-    "lzma": _streams.lzma,
-    "xz": _streams.xz,
-    "lzo": _lzo.lzo,
-    "lz4": _lz4.lz4_legacy,
+_DECODERS = {  # module and function, imported when there is something to unpack
+    "gzip": ("_streams", "gzip"),
+    "bzip2": ("_streams", "bzip2"),
+    "lzma": ("_streams", "lzma"),
+    "xz": ("_streams", "xz"),
+    "lzo": ("_lzo", "lzo"),
+    "lz4": ("_lz4", "lz4_legacy"),
+    "zstd": ("_zstd", "zstd"),
 }
 _LIBRARIES = {
     "gzip": "zlib",
@@ -54,7 +54,7 @@ _MAX_STREAMS = 1 << 10
 _PEEK_INPUT = 256 << 10
 
 
-class Unpacked(NamedTuple):
+class Unpacked(Value):
     """What came out, and how many bytes of the input it took."""
 
     data: memoryview
@@ -74,6 +74,8 @@ def preload(name: str) -> None:
     """
     if name in _LIBRARIES:
         import_module(_LIBRARIES[name])
+        import_module("hvmlite.images._output")
+        _decoder(name)
 
 
 def decompress(
@@ -96,6 +98,8 @@ def decompress(
     :raises FormatError: the data is corrupt, or the result does not begin with `head`
     :raises LimitError: a budget was hit; it has its name
     """
+    from hvmlite.images._output import Output
+
     output = Output(limits.output, source, hint=hint, head=head)
     used = _decode(name, data, output, limits, hint)
     streams = 1
@@ -117,6 +121,8 @@ def peek(name: str, data: memoryview, count: int, *, limits: Limits, source: str
 
     :raises FormatError: not even that can be decompressed
     """
+    from hvmlite.images._output import Output
+
     output = Output(count, source)
     if name == "gzip":
         data = data[:_PEEK_INPUT]
@@ -141,6 +147,13 @@ def _decode(name: str, data: memoryview, output: Output, limits: Limits, hint: i
             source=output.source,
             hint="Raise the limit on slow input if you trust it (Limits.slow_input).",
         )
-    if name == "zstd":
-        return zstd(data, output, limits, hint)
-    return _DECODERS[name](data, output, limits)
+    decoder = _decoder(name)
+    if name == "zstd":  # the only one that is helped by a hint
+        return decoder(data, output, limits, hint)
+    return decoder(data, output, limits)
+
+
+def _decoder(name: str) -> Callable[..., int]:
+    module, function = _DECODERS[name]
+    found: Callable[..., int] = getattr(import_module(f"hvmlite.images.{module}"), function)
+    return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.images import _el_torito, _partitions
 from hvmlite.model import DiskLayout, Image
 from hvmlite.spec import disk
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.model import BootEntry, Partition
 

@@ -7,7 +7,6 @@ only tell more: what is wrong with them becomes a warning.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
 
 from hvmlite.errors import FormatError, LimitError
 from hvmlite.images._notes import NoteReader
@@ -16,7 +15,9 @@ from hvmlite.images._universal import universal_facts
 from hvmlite.model import Image, LoadSegment, Note, Section
 from hvmlite.spec import elf
 from hvmlite.spec.universal import ELF_STUB_OFFSET
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.wire import Buffer
 
@@ -29,7 +30,7 @@ Ehdr = elf.Elf32Ehdr | elf.Elf64Ehdr
 Phdr = elf.Elf32Phdr | elf.Elf64Phdr
 
 
-class ElfClass(NamedTuple):
+class ElfClass(Value):
     """The layouts of one class, and the width of its addresses in bits."""
 
     bits: int

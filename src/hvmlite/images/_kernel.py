@@ -5,12 +5,11 @@ Nothing else, above all no further unified image: a section can hold the whole f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError
 from hvmlite.images import _bzimage, _looks
 from hvmlite.spec.elf import ELFMAG
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.model import Image

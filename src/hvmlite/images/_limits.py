@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from hvmlite.values import Value
 
 __all__ = ["Limits"]
 
 _MIB = 1 << 20
 
 
-class Limits(NamedTuple):
+class Limits(Value):
     """What unpacking one file may take, in bytes; the LimitError of one that is hit names it."""
 
     output: int = 512 * _MIB

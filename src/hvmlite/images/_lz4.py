@@ -6,17 +6,16 @@ no end mark and no checksum.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError, LimitError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.images._output import Output
 
-__all__ = ["MAGIC", "lz4_legacy"]
+__all__ = ["lz4_legacy"]
 
-MAGIC = bytes.fromhex("02214c18")
+_MAGIC = bytes.fromhex("02214c18")
 _BLOCK = 8 << 20  # decompressed size of each block but the last
 _BLOCK_BOUND = _BLOCK + _BLOCK // 255 + 16  # LZ4_COMPRESSBOUND
 _MAX_BLOCKS = 1 << 14  # 128 GiB
@@ -30,14 +29,14 @@ def lz4_legacy(data: memoryview, output: Output, limits: Limits) -> int:
 
     :raises FormatError: there is something else, or a block is corrupt
     """
-    position = len(MAGIC)
+    position = len(_MAGIC)
     for _ in range(_MAX_BLOCKS):
         left = len(data) - position
         word = bytes(data[position : position + 4])
         size = int.from_bytes(word, "little")
         if left in (0, 4):  # 4: a size word, right or wrong, is the caller's affair
             return position
-        if word == MAGIC:
+        if word == _MAGIC:
             position += 4
             continue
         if not 0 < size <= min(_BLOCK_BOUND, left - 4):

@@ -7,17 +7,17 @@ big-endian numbers, a header with a file name, then blocks until one of size 0.
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError, LimitError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.images._output import Output
 
-__all__ = ["MAGIC", "lzo"]
+__all__ = ["lzo"]
 
-MAGIC = bytes.fromhex("894c5a4f000d0a1a0a")
+_MAGIC = bytes.fromhex("894c5a4f000d0a1a0a")
 _BLOCK = 256 << 10  # lzop's block size, and the largest that the kernel takes
 _MAX_BLOCKS = 1 << 14  # 4 GiB
 _LONG_HEADER = 0x0940  # version from which level and the upper half of mtime are there
@@ -63,7 +63,7 @@ def lzo(data: memoryview, output: Output, limits: Limits) -> int:
 
     :raises FormatError: it is no lzop file, or a block is corrupt
     """
-    reader = _Reader(data, output.source, len(MAGIC))
+    reader = _Reader(data, output.source, len(_MAGIC))
     flags = _header(reader)
     for _ in range(_MAX_BLOCKS):
         size = reader.number(4)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError, LimitError
 from hvmlite.model import Note
 from hvmlite.spec import linux, xen
 from hvmlite.spec.elf import GnuNote, Nhdr
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError, LimitError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

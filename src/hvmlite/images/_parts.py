@@ -7,11 +7,11 @@ number 0 on.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from hvmlite.model import Part
 from hvmlite.spec.pe import UKI_SECTIONS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

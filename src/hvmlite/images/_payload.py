@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError
 from hvmlite.images._compression import Unpacked, decompress
 from hvmlite.spec.elf import ELFMAG
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.model import Image

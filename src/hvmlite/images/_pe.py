@@ -8,11 +8,11 @@ stumble over at run time (sections that overlap in memory) becomes a warning.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 from hvmlite.errors import FormatError, LimitError
 from hvmlite.model import PeHeaders
 from hvmlite.spec import pe
+from hvmlite.values import Value
 
 __all__ = ["Pe", "PeSection", "facts", "read"]
 
@@ -27,7 +27,7 @@ _OPTIONAL: dict[int, tuple[int, type[_Optional]]] = {
 }
 
 
-class PeSection(NamedTuple):
+class PeSection(Value):
     """A section: `size` bytes of it are in the file at `offset`, the rest of it is zero."""
 
     name: str
@@ -37,7 +37,7 @@ class PeSection(NamedTuple):
     size: int
 
 
-class Pe(NamedTuple):
+class Pe(Value):
     """What was read of one file."""
 
     headers: PeHeaders

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
 from hvmlite.images._compression import MAGICS, detect, peek
 from hvmlite.spec.elf import ELFMAG
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
 

@@ -2,10 +2,9 @@
 # be believed as anything in a file.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.spec import universal as u
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.wire import Buffer
 

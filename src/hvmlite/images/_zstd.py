@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError, LimitError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.images._output import Output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
 from hvmlite.images import _looks
@@ -12,6 +11,7 @@ from hvmlite.images._payload import unpack
 from hvmlite.model import Image, Payload
 from hvmlite.spec.elf import ELFMAG
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.wire import Buffer

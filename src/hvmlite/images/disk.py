@@ -6,8 +6,7 @@ firmware takes what it understands; what is broken becomes a warning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.model import Image

@@ -5,11 +5,10 @@ None of them can be started without firmware. Addons hold sections for a UKI, as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.images._looks import is_pe
 from hvmlite.model import Image
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.wire import Buffer

@@ -7,10 +7,9 @@ multiboot1 and multiboot2, from the file's bytes. Documents: Multiboot 0.6.96, 3
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.model import Image
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -7,12 +7,12 @@ uses is for :mod:`hvmlite.boot` to say. Nothing is verified: neither a signature
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
 from hvmlite.images._looks import is_pe
 from hvmlite.model import Image, Payload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.images._limits import Limits
     from hvmlite.images._pe import Pe

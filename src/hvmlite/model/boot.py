@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import total_ordering
 from typing import TYPE_CHECKING
+
+from hvmlite.values import Value, field
 
 if TYPE_CHECKING:
     from hvmlite.wire import Buffer
@@ -32,8 +34,8 @@ class MemoryType(IntEnum):
     PERSISTENT = 7
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MemoryRange:
+@total_ordering
+class MemoryRange(Value):
     """Guest-physical addresses from `start` up to, not including, `end`.
 
     `type` is a :class:`MemoryType`, or the plain number where a loader sent an unknown one.
@@ -43,14 +45,18 @@ class MemoryRange:
     end: int
     type: int = MemoryType.RAM
 
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, MemoryRange):
+            return NotImplemented
+        return (self.start, self.end, self.type) < (other.start, other.end, other.type)
+
     @property
     def size(self) -> int:
         """Bytes in the range."""
         return self.end - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Value):
     """A file handed to the guest beside its kernel; the first one is Linux's initrd."""
 
     data: Buffer = field(repr=False)
@@ -58,8 +64,7 @@ class Module:
     name: str = "module"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Value):
     """Who started the guest, as what, by which entry ABI and loader."""
 
     hypervisor: str = ""
@@ -68,8 +73,7 @@ class Origin:
     loader: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Framebuffer:
+class Framebuffer(Value):
     """A linear frame buffer of direct colours, already switched to its mode.
 
     `pitch` is bytes from one line to the next, `depth` bits of a pixel. A colour is (position of
@@ -87,16 +91,14 @@ class Framebuffer:
     reserved: tuple[int, int] = (24, 8)
 
 
-@dataclass(frozen=True, slots=True)
-class SetupNode:
+class SetupNode(Value):
     """An element of Linux's `setup_data` list: `type` is a SETUP_* number, `data` its payload."""
 
     type: int
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class BootInfo:
+class BootInfo(Value):
     """Command line (no NUL in it), modules, memory map, RSDP address (0: none) and origin.
 
     `memory_map` is empty until a plan has been placed: it depends on where things lie. The last

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from hvmlite.values import Value
 
 __all__ = ["CpuState", "DescriptorTable", "Mode", "SegmentRegister"]
 
@@ -37,8 +38,7 @@ class Mode(StrEnum):
     LONG = "64-bit"
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRegister:
+class SegmentRegister(Value):
     """A segment register with its hidden part; `limit` is in bytes, granularity applied.
 
     `type` and the flag names are those of a descriptor (SDM volume 3, 3.4.5): `s` 1 code or data,
@@ -64,8 +64,7 @@ class SegmentRegister:
         return low | self.avl << 12 | self.l << 13 | self.db << 14 | self.g << 15
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorTable:
+class DescriptorTable(Value):
     """GDTR or IDTR: linear `base`, `limit` is the offset of the last byte."""
 
     base: int = 0
@@ -76,8 +75,7 @@ _CODE16 = SegmentRegister(type=0xB)
 _DATA16 = SegmentRegister()
 
 
-@dataclass(frozen=True, slots=True)
-class CpuState:
+class CpuState(Value):
     """Everything that is set before the first guest instruction; the default is real mode at 0:0.
 
     `msrs` are further (index, value) pairs; EFER has its own field.
@@ -137,6 +135,6 @@ class CpuState:
         """Return a copy with one register changed; "gdtr" and "idtr" mean their base."""
         if name in ("gdtr", "idtr"):
             table = DescriptorTable(value, getattr(self, name).limit)
-            return replace(self, gdtr=table) if name == "gdtr" else replace(self, idtr=table)
+            return self.replace(gdtr=table) if name == "gdtr" else self.replace(idtr=table)
         changes: dict[str, int] = {name: value}
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return self.replace(**changes)

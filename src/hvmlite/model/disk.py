@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hvmlite.values import Value
 
 __all__ = ["BootEntry", "DiskLayout", "Partition"]
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Value):
     """`size` bytes from `start` on; `type` is an MBR type in hex ("0xef") or a GPT type GUID.
 
     `esp` is an EFI system partition, `fat` a FAT file system by its boot sector, `active` the flag
@@ -25,8 +24,7 @@ class Partition:
     fat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BootEntry:
+class BootEntry(Value):
     """An entry of an El Torito catalog: `sectors` of 512 bytes at `start` are loaded.
 
     :param platform: "bios", "efi" or the platform id in hex
@@ -42,8 +40,7 @@ class BootEntry:
     sectors: int
 
 
-@dataclass(frozen=True, slots=True)
-class DiskLayout:
+class DiskLayout(Value):
     """Partitions and boot entries of a disk.
 
     :param container: "raw", or "qcow2" of which nothing else is known

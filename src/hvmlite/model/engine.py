@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hvmlite.values import Value
 
 __all__ = ["Availability", "ConsoleChunk", "RunOptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(Value):
     """Whether an engine can run here; `reason` says why not: absent, forbidden or too old.
 
     `facts` are (name, value) pairs for people: version, path, accelerators with their reasons.
@@ -22,16 +21,14 @@ class Availability:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleChunk:
+class ConsoleChunk(Value):
     """Bytes that the guest's console wrote, `time` seconds after the engine was started."""
 
     time: float
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Value):
     """How to run a plan.
 
     :param accelerator: "tcg", "kvm", or "auto" (KVM only where the processor really has svm or vmx)

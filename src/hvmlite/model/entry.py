@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from hvmlite.model.boot import MemoryRange, MemoryType
+from hvmlite.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,16 +32,14 @@ class Kind(StrEnum):
     CODE = "code"
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Value):
     """The guest-physical address of another piece, plus `offset`."""
 
     piece: str
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fixup:
+class Fixup(Value):
     """Write the address `ref` as `size` (4 or 8) little-endian bytes at `offset` of the piece.
 
     The address must fit. With a `shift` only the part of it from that bit on is written: 0 for the
@@ -54,8 +52,7 @@ class Fixup:
     shift: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Value):
     """A named run of guest memory: contents and demands, no address of its own choice.
 
     :param name: unique within an entry, for people and for :class:`Ref`
@@ -94,16 +91,14 @@ class Piece:
         return max(self.size, len(self.data))
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Value):
     """Something that was asked for and that the protocol cannot carry, with the reason."""
 
     field: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """Everything that a protocol needs for one start.
 
     `registers` name the registers of `cpu` that hold an address (`"rbx": Ref("start info")`,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import FormatError
+from hvmlite.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Image", "LoadSegment", "Note", "Part", "Payload", "Section"]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSegment:
+class LoadSegment(Value):
     """A run of bytes that a loader copies to guest-physical `paddr` (an ELF PT_LOAD).
 
     `memsz` bytes are occupied; those beyond `data` are zero. `flags` are ELF's PF_X 1, PF_W 2,
@@ -39,8 +38,7 @@ class LoadSegment:
         return self.paddr + self.memsz
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Value):
     """An ELF note as found; several notes may have the same name and type.
 
     `where` names its home ("PT_NOTE segment 4", "section .notes"), `offset` is its header's place
@@ -59,8 +57,7 @@ class Note:
     value: int | tuple[int, ...] | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Value):
     """An ELF section header; `offset` and `size` have been checked against the file."""
 
     name: str
@@ -71,8 +68,7 @@ class Section:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Value):
     """A section of a unified kernel image (UKI) or of an addon: ".linux", ".initrd", ".cmdline".
 
     `name` is the section's, `offset` its place in the file. Several parts may have one name.
@@ -85,8 +81,7 @@ class Part:
     profile: int | None = None
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(Value):
     """An image inside an image, usually compressed.
 
     `found` says how it was found: "header" (the format's own offset and length fields), "section"
@@ -126,8 +121,7 @@ class Payload:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Value):
     """What a file is and what it holds; `data` is the whole file and `source` its name.
 
     `entry` is the entry address that the format's own header states (ELF e_entry), `machine` the

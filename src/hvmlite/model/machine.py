@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from hvmlite.values import Value
 
 if TYPE_CHECKING:
     from hvmlite.model.boot import MemoryRange
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Disk", "Machine", "PciHost", "Platform", "RamBlock", "SerialPort"]
 
 
-@dataclass(frozen=True, slots=True)
-class RamBlock:
+class RamBlock(Value):
     """`size` bytes of RAM at guest-physical `start`, found at `offset` of the shared memory."""
 
     start: int
@@ -25,16 +25,14 @@ class RamBlock:
         return self.start + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class SerialPort:
+class SerialPort(Value):
     """A 16550A at I/O port `port` with ISA interrupt `irq`."""
 
     port: int = 0x3F8
     irq: int = 4
 
 
-@dataclass(frozen=True, slots=True)
-class PciHost:
+class PciHost(Value):
     """A PCI host bridge: windows that devices may be given, and how INTA-INTD are wired.
 
     `ecam` is the base of the memory-mapped configuration space (None: ports CF8/CFC only), `buses`
@@ -50,8 +48,7 @@ class PciHost:
     express: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Value):
     """Fixed hardware that ACPI describes; None or 0 means that it is not there.
 
     :param pm_base: I/O port base of the PM1a event block (+0), control (+4) and PM timer (+8)
@@ -82,8 +79,7 @@ class Platform:
     pci: PciHost | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(Value):
     """A disk image for the guest; `format` is "raw" or "qcow2" and always stated, never guessed.
 
     With `snapshot` the guest may write, but the file stays as it is: what was written is lost at
@@ -97,8 +93,7 @@ class Disk:
     cdrom: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Value):
     """What the guest runs on: `memory` bytes of RAM in `ram` blocks, `cpus`, fixed hardware.
 
     `reserved` are address ranges that no RAM is usable in and that the guest's memory map must

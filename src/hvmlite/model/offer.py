@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from hvmlite.values import Value
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.model.image import Image
 
@@ -21,8 +22,7 @@ class Preference(StrEnum):
     HIGHEST = "highest"
 
 
-@dataclass(frozen=True, slots=True)
-class Relocation:
+class Relocation(Value):
     """Where an image may be moved to: multiples of `align` within [`lowest`, `highest`].
 
     `highest` is the last byte that it may occupy, as in XEN_ELFNOTE_PHYS32_RELOC. `align` is what
@@ -37,8 +37,7 @@ class Relocation:
     least: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Value):
     """One fact that closes a way in: what was looked for, what was found, what was needed."""
 
     what: str
@@ -50,8 +49,7 @@ class Reason:
         return f"{self.what}: {self.found}, {self.needed}"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Value):
     """The image cannot be entered by `protocol`, for these reasons (at least one).
 
     `facts` are (name, value) pairs for people: what was found all the same.
@@ -62,8 +60,7 @@ class Refusal:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Value):
     """Enter `image` by `protocol` at `entry`, which is what RIP will be unless it is moved.
 
     `image` is the one whose segments are loaded: the file's own, or the one in its payload
@@ -86,8 +83,7 @@ class Offer:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Value):
     """One thing that another loader asks of an image before it starts it.
 
     :param way: the loader's own way in that it belongs to ("multiboot1", "pvh"), or "any"
@@ -109,8 +105,7 @@ class Requirement:
         return Reason(what, found, self.needed, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Value):
     """Whether another loader would start an image.
 
     :param peer: the loader's name

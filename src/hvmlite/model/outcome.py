@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from hvmlite.values import Value
 
 __all__ = ["Ending", "Outcome"]
 
@@ -26,8 +27,7 @@ class Ending(StrEnum):
     """The user ended it (Ctrl-A X, Ctrl-C, SIGTERM)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Value):
     """`status` is the value of an EXITED guest; `detail` says more for people, if it is known."""
 
     kind: Ending

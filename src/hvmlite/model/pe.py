@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hvmlite.values import Value
 
 __all__ = ["PeHeaders"]
 
 
-@dataclass(frozen=True, slots=True)
-class PeHeaders:
+class PeHeaders(Value):
     """The fields that UEFI firmware and boot loaders look at.
 
     :param machine: `Machine` of the COFF header

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from hvmlite.values import Value, field
 
 if TYPE_CHECKING:
     from hvmlite.model.boot import BootInfo
@@ -22,8 +23,7 @@ class GuestMemory(Protocol):
         """Return `size` bytes at `address`; FormatError if they are not all RAM."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedPiece:
+class PlacedPiece(Value):
     """A piece with its address: `data` at `start`, zeros up to `end`."""
 
     name: str
@@ -34,8 +34,7 @@ class PlacedPiece:
     memory_type: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GuestPlan:
+class GuestPlan(Value):
     """All that an engine needs: the machine, the pieces in address order, the CPU state.
 
     `boot_info` is what the guest is told, with the memory map and the RSDP address filled in.

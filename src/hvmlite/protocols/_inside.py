@@ -2,11 +2,10 @@
 # which processor its kernel is.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.model import Reason
 from hvmlite.spec.elf import EM_386, EM_X86_64, MACHINE_NAMES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.model import Image
 

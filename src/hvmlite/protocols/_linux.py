@@ -1,11 +1,10 @@
 # What a Linux kernel asks for, by whatever protocol it is started.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.spec.linux import NOTE_NAME, SetupHeader, Version
 from hvmlite.spec.xen import ELFNOTE_NAME, ElfNote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.model import Image
 

@@ -1,8 +1,6 @@
 # The Linux boot protocol: memory and registers of the 32-bit and the 64-bit entry.
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hvmlite.errors import RequestError
 from hvmlite.guest import layout, paging, segments
 from hvmlite.model import BootInfo, CpuState, Entry, Kind, Machine, Offer, Piece, Reason, Ref
@@ -32,7 +30,7 @@ CARRIES = frozenset(
 
 _STACK = "stack"
 _TABLES = "page tables"
-_TSS = replace(segments.TSS, selector=0x20)  # 0x18 is __BOOT_DS
+_TSS = segments.TSS.replace(selector=0x20)  # 0x18 is __BOOT_DS
 
 
 def encode32(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> Entry:
@@ -49,7 +47,7 @@ def encode32(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -
     """
     code_, data = segments.LINUX_CODE32, segments.LINUX_DATA
     gdt = segments.gdt(code_, data, _TSS)
-    gdt = replace(gdt, low=handed.window(header_of(offer)).low)
+    gdt = gdt.replace(low=handed.window(header_of(offer)).low)
     kernel = kernel_pieces(offer, layout.FOUR_GIB)
     pieces = [*kernel, gdt, *_told(offer, kernel[0], info, machine, rsdp)]
     pieces += handed.initrd(info, initrd_end(offer))
@@ -76,8 +74,7 @@ def encode64(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -
     # Kernels up to 4.4, started as an ELF, call a function before they have a stack of their own.
     window = layout.LOW_MEMORY
     stack = Piece(_STACK, size=layout.PAGE, align=layout.PAGE, low=window.low, high=window.high)
-    cpu = replace(
-        flat_cpu(gdt, code_, data, _TSS),
+    cpu = flat_cpu(gdt, code_, data, _TSS).replace(
         cr0=int(CR0.PE | CR0.ET | CR0.PG),
         cr4=int(CR4.PAE),
         efer=int(EFER.LME | EFER.LMA),

@@ -1,12 +1,12 @@
 # Where the protected-mode part of a bzImage goes, and how much memory it wants there.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from hvmlite.guest import layout
 from hvmlite.model import Reason, Relocation
 from hvmlite.spec.linux import SECTOR, SETUP_SECTS_DEFAULT, SetupHeader, Version
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.model import Image
 
@@ -19,7 +19,7 @@ _RATIO = 3
 _SIZE_WORD = 4
 
 
-class Load(NamedTuple):
+class Load(Value):
     """The address, the bytes to keep free there, where else it may go.
 
     The bytes are those that the kernel needs before it can read its memory map: it unpacks itself

@@ -1,8 +1,6 @@
 # The Linux boot protocol: which entries a kernel has, and if not, why.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.errors import FormatError
 from hvmlite.guest import layout
 from hvmlite.model import Image, Offer, Reason, Refusal, Relocation
@@ -19,6 +17,7 @@ from hvmlite.spec.linux import (
     XLoadFlags,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -1,7 +1,6 @@
 # The 16-bit entry of Linux's boot protocol: is it offered, where does the real-mode part go.
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.guest import layout
@@ -54,7 +53,7 @@ def offers(image: Image) -> Offer | Refusal:
     if isinstance(made, Offer):
         fact = ("BIOS", "services by interrupt needed, which hvmlite provides")
         needs = made.needs if high(header) else layout.HIGH_MEMORY + unstated(kernel, header)
-        return replace(made, needs=needs, facts=(*made.facts, fact))
+        return made.replace(needs=needs, facts=(*made.facts, fact))
     return made
 
 

@@ -1,7 +1,6 @@
 # Multiboot 1: what lies in guest memory and in the registers when the kernel is entered.
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     pieces.append(common.low(_LOADER_NAME, common.LOADER_NAME + b"\0"))
     if listed:
         headers = common.low(_SECTIONS, listed.headers)
-        pieces += [*listed.pieces, replace(headers, fixups=listed.fixups)]
+        pieces += [*listed.pieces, headers.replace(fixups=listed.fixups)]
     pieces.append(_information(info, listed))
     return Entry(
         protocol=offer.protocol,
@@ -96,7 +95,7 @@ def _module_list(info: BootInfo, modules: list[Piece]) -> Iterable[Piece]:
         fixups.append(pointer(MultibootModList, "cmdline", line, start))
         records.append(MultibootModList().pack())
     if records:
-        yield replace(common.low(_MODULE_LIST, b"".join(records)), fixups=tuple(fixups))
+        yield common.low(_MODULE_LIST, b"".join(records)).replace(fixups=tuple(fixups))
 
 
 def _memory_map(machine: Machine) -> Piece:
@@ -138,7 +137,7 @@ def _information(info: BootInfo, sections: Sections | None) -> Piece:
         ).pack()
 
     fixups = tuple(pointer(MultibootInfo, field, name) for field, name in pointers.items())
-    return replace(common.low(_INFO, size=MultibootInfo.SIZE, late=late), fixups=fixups)
+    return common.low(_INFO, size=MultibootInfo.SIZE, late=late).replace(fixups=fixups)
 
 
 def _rsdp_dropped(

@@ -1,7 +1,6 @@
 # Multiboot2: what lies in guest memory and in the registers when the kernel is entered.
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -174,7 +173,7 @@ def _joined(name: str, parts: list[Piece]) -> Piece:
     # One piece of several: fixups move along, seals see their own bytes only.
     starts = [0, *accumulate(part.length for part in parts)]
     fixups = [
-        replace(fixup, offset=start + fixup.offset)
+        fixup.replace(offset=start + fixup.offset)
         for start, part in zip(starts, parts, strict=False)
         for fixup in part.fixups
     ]
@@ -211,7 +210,7 @@ def _information(tags: list[Piece], machine: Machine) -> Piece:
         return Multiboot2Info(total_size=total).pack() + fixed.data[Multiboot2Info.SIZE :] + rest
 
     piece = common.low(_INFO, kind=Kind.BOOT_INFO, size=fixed.length + more, late=late)
-    return replace(piece, fixups=fixed.fixups, seal=fixed.seal)
+    return piece.replace(fixups=fixed.fixups, seal=fixed.seal)
 
 
 def _dropped(

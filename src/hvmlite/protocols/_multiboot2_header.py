@@ -1,7 +1,6 @@
 # Multiboot2: the header in the image and its tags, taken apart.
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from hvmlite.model import Image, Reason
@@ -43,7 +42,6 @@ _LAYOUTS: dict[int, type[Struct]] = {
 """Tags whose contents matter here; of several of one type the last one counts, as for GRUB."""
 
 
-@dataclass
 class Header:
     """A header: its place in the file, its length, and what its tags say.
 
@@ -51,12 +49,13 @@ class Header:
     whose contents matter. `requests` are types of information, and whether a required tag asks.
     """
 
-    offset: int
-    length: int
-    tags: dict[int, Struct] = field(default_factory=dict)
-    present: set[int] = field(default_factory=set)
-    required: set[int] = field(default_factory=set)
-    requests: dict[int, bool] = field(default_factory=dict)
+    def __init__(self, offset: int, length: int) -> None:
+        self.offset = offset
+        self.length = length
+        self.tags: dict[int, Struct] = {}
+        self.present: set[int] = set()
+        self.required: set[int] = set()
+        self.requests: dict[int, bool] = {}
 
     def tag(self, layout: type[_T], kind: int | None = None) -> _T | None:
         """Return the tag that has this layout, of type `kind` if several types have it."""

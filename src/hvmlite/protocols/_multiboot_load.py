@@ -1,7 +1,6 @@
 # Multiboot: what is loaded where and entered, by address fields or as an ELF.
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from hvmlite.errors import FormatError
@@ -66,7 +65,7 @@ def by_addresses(image: Image, offset: int, fields: Addresses, entry: int) -> Lo
     part = image.data[start : start + size]
     segment = LoadSegment(fields.load, fields.load, memsz, part)
     facts = (("loaded by", f"address fields: file offsets {start:#x}-{start + size:#x}"),)
-    return Loaded(replace(image, segments=(segment,), sections=()), entry, facts)
+    return Loaded(image.replace(segments=(segment,), sections=()), entry, facts)
 
 
 def _wrong(

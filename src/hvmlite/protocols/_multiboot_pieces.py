@@ -1,7 +1,6 @@
 # What both versions of multiboot hand over: memory sizes and types, modules, the processor.
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,7 @@ def low(
 
 def cpu(gdt: Piece, magic: int) -> CpuState:
     """Return the state of the document's section "I386 machine state", with `magic` in EAX."""
-    return replace(flat_cpu(gdt, segments.CODE32, segments.DATA32, segments.TSS), rax=magic)
+    return flat_cpu(gdt, segments.CODE32, segments.DATA32, segments.TSS).replace(rax=magic)
 
 
 def bios_pieces(offer: Offer, machine: Machine, rsdp: Ref | None) -> tuple[Piece, ...]:
@@ -124,7 +123,7 @@ def module_pieces(
     window = module_window(offer, machine, sum(sizes))
     starts = accumulate(sizes, initial=window.low)
     pieces = [
-        replace(module_piece(number, module, window), at=at, size=size, top=False, group=_MODULES)
+        module_piece(number, module, window).replace(at=at, size=size, top=False, group=_MODULES)
         for number, (module, at, size) in enumerate(zip(info.modules, starts, sizes, strict=False))
     ]
     move = Relocation(layout.PAGE, window.low, window.high - 1, Preference.LOWEST)

@@ -7,7 +7,6 @@ for it; what it states is told all the same.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.model import DiskLayout, Image, Offer, Refusal
@@ -79,7 +78,7 @@ def encode(offer: Offer, info: BootInfo, machine: Machine, rsdp: Ref | None) -> 
     from hvmlite.model import CpuState, Entry
     from hvmlite.protocols._pieces import not_carried  # only now: who asks for offers needs neither
 
-    code, data = replace(CODE64, selector=0x38), replace(DATA32, selector=0x30)
+    code, data = CODE64.replace(selector=0x38), DATA32.replace(selector=0x30)
     cpu = CpuState(
         rflags=0x246,
         cs=code,

@@ -5,12 +5,11 @@ Document: Linux, `Documentation/arch/x86/boot.rst`, "32-bit Boot Protocol".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.protocols._later import later
 from hvmlite.protocols._linux_offer import LINUX32 as NAME
 from hvmlite.protocols._linux_offer import offers32 as offers
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.protocols._linux_decode import decode32 as decode
     from hvmlite.protocols._linux_encode import CARRIES as carries

@@ -7,15 +7,15 @@ find it, and tells it where the kernel, the initrd and the command line are.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hvmlite import boot, model
 from hvmlite.guest.initrd import archives
 from hvmlite.universal._image import build
 from hvmlite.universal._kernel import kernel_of
 from hvmlite.universal._write import write_files
+from hvmlite.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Universal", "wrap", "write_files"]
 
 
-@dataclass(frozen=True)
-class Universal:
+class Universal(Value):
     """The two files, as runs of bytes that are written one after the other.
 
     Slices of the kernel's and the initrd's files are among them; nothing is copied.

@@ -1,13 +1,12 @@
 # The page before the stub in the ELF file: ELF's headers, Xen's notes, multiboot2's header.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.guest.layout import FOUR_GIB, HIGH_MEMORY, PAGE
 from hvmlite.spec import elf, xen
 from hvmlite.spec.universal import ELF_STUB_OFFSET, VERSION_AT, VERSION_MAX
 from hvmlite.universal import _multiboot
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.universal._place import Place
 

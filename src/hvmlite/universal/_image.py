@@ -1,7 +1,6 @@
 # Both files as runs of bytes: our own pages, and slices of the kernel's and the initrd's files.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from hvmlite import blobs
@@ -13,6 +12,7 @@ from hvmlite.universal import _elf, _linux, _multiboot, _pe
 from hvmlite.universal._place import Place, place
 from hvmlite.wire import patch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

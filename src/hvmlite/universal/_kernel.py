@@ -1,8 +1,6 @@
 # The kernel that is wrapped: its bytes as they lie in memory, and what the stub must know of it.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from hvmlite.errors import FormatError, RequestError
 from hvmlite.guest.layout import PAGE
 from hvmlite.model import Image, Offer, Refusal
@@ -32,7 +30,9 @@ from hvmlite.spec.universal import (
     STUB_AT,
     KernelKind,
 )
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,7 +58,7 @@ _ABSENT = SetupHeader(
 # The header that an ELF has not, with the values that Linux takes for itself by PVH (2.12).
 
 
-class Kernel(NamedTuple):
+class Kernel(Value):
     """What is put into the image, and where it runs."""
 
     kind: KernelKind

@@ -1,8 +1,6 @@
 # The setup header of the bzImage-shaped file, and the page that its entries are in.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.guest.layout import HIGH_MEMORY, PAGE
 from hvmlite.spec import universal as u
 from hvmlite.spec.linux import (
@@ -20,6 +18,7 @@ from hvmlite.spec.linux import (
     XLoadFlags,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.universal._kernel import Kernel
     from hvmlite.universal._place import Place

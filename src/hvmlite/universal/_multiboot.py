@@ -1,12 +1,11 @@
 # The headers of multiboot1 and multiboot2. The file that is no ELF says in them where it is loaded.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.guest.layout import PAGE
 from hvmlite.spec import multiboot1 as mb1
 from hvmlite.spec import multiboot2 as mb2
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.universal._place import Place
 

@@ -1,12 +1,11 @@
 # The headers of an UEFI program, for the bzImage-shaped file.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hvmlite.guest.layout import PAGE
 from hvmlite.spec import pe
 from hvmlite.spec.universal import HEAD_SIZE, STUB_AT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.universal._place import Place
 

@@ -1,12 +1,12 @@
 # Where the parts of an image lie, in it and in memory.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from hvmlite.errors import RequestError
 from hvmlite.guest.layout import FOUR_GIB, HIGH_MEMORY, PAGE
 from hvmlite.spec import universal as u
+from hvmlite.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hvmlite.universal._kernel import Kernel
 
@@ -15,7 +15,7 @@ __all__ = ["Place", "page_up", "place"]
 _ELF_AT = u.HEAD_SIZE + u.PROTECTED_ELF
 
 
-class Place(NamedTuple):
+class Place(Value):
     """Offsets are those in the ELF file, addresses those for which its headers ask."""
 
     cmdline_offset: int

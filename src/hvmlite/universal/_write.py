@@ -6,10 +6,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from hvmlite.errors import RequestError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_files"]
 
-_AT_ONCE = 8 << 20  # bytes, so that a signal need not wait for a slow disk
+_AT_ONCE = 1 << 20  # bytes: a signal need not wait for a slow disk, and more at once takes longer
 
 
 def write_files(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvmlite.cli._output import escape
 from hvmlite.cli.render._text import address, size
 from hvmlite.model import Kind
+from hvmlite.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +39,7 @@ _LOOKS: dict[str, tuple[str, str, str]] = {
 _OTHER = ("▒", "=", "blue")
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Value):
     """A run of guest-physical addresses; `kind` is a piece's kind, or says why there is none."""
 
     start: int
