@@ -33,6 +33,9 @@ GENERAL = {
 }
 """The general registers that have a meaning, by ABI."""
 
+NEW = {f"r{n}" for n in range(8, 16)}
+"""Registers of 64-bit mode only, which are 64 bits wide whatever the mode is."""
+
 SELECTORS_OPEN = {"pvh", "multiboot1", "multiboot2"}
 """ABIs that promise what segment registers hold, but not by which selector."""
 
@@ -80,9 +83,9 @@ def poisoned(plan: GuestPlan, protocol: str, seed: int, *, window: bool = False)
 
 def _cpu(cpu: CpuState, protocol: str, chance: random.Random) -> CpuState:
     wide = protocol == "linux64"
-    for name in cpu.general.keys() - GENERAL[protocol]:
-        bits = 64 if wide or name in {f"r{n}" for n in range(8, 16)} else 32
-        cpu = cpu.with_register(name, chance.getrandbits(bits))
+    open_ = [name for name in cpu.general if name not in GENERAL[protocol]]
+    bits = {name: 64 if wide or name in NEW else 32 for name in open_}
+    cpu = replace(cpu, **{name: chance.getrandbits(bits[name]) for name in open_})
     if protocol == "linux16":
         # IDTR is the BIOS's. All segment registers: fs = gs = ds is recommended only.
         return replace(
@@ -122,10 +125,12 @@ def _control(cpu: CpuState, protocol: str, chance: random.Random) -> CpuState:
 
 def _segments(cpu: CpuState, protocol: str, chance: random.Random) -> CpuState:
     if protocol in SELECTORS_OPEN:
-        for name in ("cs", "ds", "es", "ss", "fs", "gs"):
-            # The low bits of CS and SS are a privilege level.
-            selector = chance.getrandbits(16) & 0xFFFC
-            cpu = replace(cpu, **{name: replace(getattr(cpu, name), selector=selector)})
+        # The low bits of CS and SS are a privilege level.
+        names = ("cs", "ds", "es", "ss", "fs", "gs")
+        selectors = {name: chance.getrandbits(16) & 0xFFFC for name in names}
+        cpu = replace(
+            cpu, **{n: replace(getattr(cpu, n), selector=s) for n, s in selectors.items()}
+        )
     if protocol not in FS_GS_PROMISED:
         cpu = replace(cpu, fs=_any(chance), gs=_any(chance))
     if protocol not in GDT_PROMISED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import replace
 from zlib import crc32
 
@@ -13,40 +12,21 @@ from hypothesis import strategies as st
 import hvmlite
 from engines import raw_guests as raw
 from engines.programs import assembled
+from engines.unicorn_guests import HLT, INC_EBX, MASK, NOP, loaded
 from hvmlite.engines import qemu
 from hvmlite.engines._unicorn_code import repeat_mask
 from hvmlite.engines._unicorn_emulator import Emulator, Fault, Reason
-from hvmlite.engines._unicorn_memory import Access, PageFault, PhysicalMemory, translate
 from hvmlite.errors import EngineLost, RequestError
 from hvmlite.model import (
     CpuState,
     DescriptorTable,
     Ending,
     GuestPlan,
-    Machine,
     Mode,
     Outcome,
-    RamBlock,
     RunOptions,
     SegmentRegister,
 )
-
-NOP, HLT, INC_EBX = b"\x90", b"\xf4", b"\xff\xc3"
-MASK = (1 << 64) - 1
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    """One for all: each test loads a plan of its own."""
-    found = Emulator(qemu.machine(16 * raw.MIB, 1))
-    yield found
-    found.close()
-
-
-def loaded(emulator: Emulator, code: bytes, cpu: CpuState = raw.FLAT32, **keywords) -> Emulator:
-    emulator.load(raw.plan(code, cpu), **keywords)
-    return emulator
-
 
 # States.
 
@@ -59,6 +39,18 @@ def test_every_state_can_be_read_back(emulator):
     ):  # fmt: skip
         emulator.cpu = cpu
         assert emulator.cpu == cpu
+
+
+@pytest.mark.parametrize("cpu", [raw.REAL, raw.FLAT32, raw.LONG])
+def test_flags_are_what_they_were_set_to(emulator, cpu):
+    # PUSHF, CLD, HLT; each time the code is the same, and the processor was somewhere else before.
+    code = b"\x9c\xfc" + HLT
+    for flags in (0x2, 0xCD7, 0x402, 0x8D7, 0x3, 0x46):
+        loaded(emulator, code, replace(cpu, rsp=0x8000, rflags=flags))
+        assert emulator.run().reason is Reason.HALTED
+        pushed = emulator.memory.read(emulator.cpu.rsp, 2)
+        assert int.from_bytes(pushed, "little") == flags
+        assert emulator.cpu.rflags == flags & ~0x400
 
 
 SEGMENTS = st.builds(
@@ -322,275 +314,6 @@ def test_system_calls_are_told():
 def test_a_processor_of_an_unknown_name():
     with pytest.raises(RequestError, match=r"^processor Z80: not known"):
         Emulator(qemu.machine(raw.MIB, 1), "Z80")
-
-
-# What one run, or one guest, leaves to the next.
-
-
-def handled(emulator: Emulator, code: bytes, vector: int, **changes: int) -> None:
-    """Load 64-bit code; the handler of `vector`, and none else, is at AT + 0x800: HLT."""
-    cpu = replace(
-        raw.LONG, rsp=0x9000, ss=raw.DATA32, cr2=0x777, idtr=DescriptorTable(0x4000, 0xFFF),
-        gdtr=DescriptorTable(0x5000, 0x1F), **changes,
-    )  # fmt: skip
-    loaded(emulator, code, cpu)
-    handler = raw.AT + 0x800
-    gate = handler & 0xFFFF | 8 << 16 | 0x8E00 << 32 | handler >> 16 << 48
-    emulator.write(handler, HLT)
-    emulator.write(0x4000 + 16 * vector, gate.to_bytes(8, "little"))
-    emulator.write(0x5008, 0x00AF9B000000FFFF.to_bytes(8, "little"))
-
-
-LOAD = bytes.fromhex("8b042500002000")  # MOV EAX, [0x200000], behind what is mapped
-
-
-@pytest.mark.parametrize("count", [True, False])
-@pytest.mark.parametrize(
-    ("code", "fault"),
-    [
-        (LOAD, Fault(14, raw.AT + 5, 0, 0x200000)),
-        (raw.UD2, Fault(6, raw.AT + 5)),
-        (b"\x8e\xd8", Fault(13, raw.AT + 5, 0x30)),  # MOV DS, AX
-    ],
-)
-def test_a_stop_does_not_change_the_next_exception(emulator, code, fault, count):
-    # As if it were one run, however it is cut: each end is a chance for a page fault of its own.
-    run = {"count": count}
-    for stops in (
-        [], [{"budget": 2}], [{"budget": 2}] * 2, [{"until": [raw.AT + 2]}],
-        [{"until": [raw.AT + 2, 0x40000000]}, {"until": [raw.AT + 4]}, {"budget": 1}],
-        [{"within": [(raw.AT, raw.AT + 3)]}, {"writes": [(0, raw.MIB)], "budget": 1}],
-    ):  # fmt: skip
-        handled(emulator, NOP * 5 + code, fault.vector, rax=0x30)
-        for stop in stops:
-            assert emulator.run(**stop, **run).reason is not Reason.HALTED
-            assert emulator.cpu.cr2 == 0x777
-        assert emulator.run(**run).reason is Reason.HALTED
-        assert (stops, emulator.faults) == (stops, [fault])
-        assert emulator.cpu.cr2 == (fault.cr2 or 0x777)
-
-
-def test_page_tables_may_change_where_it_stopped(emulator):
-    # What has been run and watched is not mapped any more, what is next still is.
-    handled(emulator, NOP * 5 + LOAD, 14)
-    table = bytearray(0x1000)
-    for page in range(512):
-        table[8 * page : 8 * page + 8] = (page << 12 | 3).to_bytes(8, "little")
-    emulator.write(0x20000, table)
-    emulator.write(0x12000, 0x20003.to_bytes(8, "little"))
-    assert emulator.run([raw.AT + 3, 0x6000], count=True).reason is Reason.UNTIL
-    emulator.write(0x20000 + 8 * 6, bytes(8))
-    assert emulator.run([0x7000], budget=1).reason is Reason.BUDGET
-    assert emulator.run().reason is Reason.HALTED
-    assert emulator.faults == [Fault(14, raw.AT + 5, 0, 0x200000)]
-
-
-def test_what_was_mapped_is_forgotten(emulator):
-    loaded(emulator, LOAD + HLT, raw.LONG)
-    emulator.write(0x12008, 0x600083.to_bytes(8, "little"))
-    emulator.run()  # 0x200000 is at 0x600000
-    emulator.write(0x12008, 0x800083.to_bytes(8, "little"))
-    emulator.write(0x800000, b"\x33")
-    emulator.cpu = raw.LONG
-    emulator.run()
-    assert emulator.cpu.rax == 0x33
-    loaded(emulator, b"\xa1\0\0\x20\0" + HLT)  # without paging
-    emulator.write(0x200000, b"\x55")
-    emulator.run()
-    assert emulator.cpu.rax == 0x55
-
-
-def test_the_next_guest_has_no_breakpoints(emulator):
-    # MOV EAX, AT + 32; MOV DR0, EAX; MOV EAX, 2; MOV DR7, EAX
-    loaded(emulator, bytes.fromhex("b820001000 0f23c0 b802000000 0f23f8") + HLT)
-    assert emulator.run().reason is Reason.HALTED
-    for run in ({}, {"count": True}, {"within": [(raw.AT, raw.AT + 41)]}):
-        loaded(emulator, NOP * 40 + HLT, keep=True)
-        assert emulator.run(**run).reason is Reason.HALTED
-
-
-def test_the_next_guest_has_no_mtrrs(emulator):
-    read = bytes.fromhex("b9ff020000 0f32") + HLT  # RDMSR of MTRRdefType
-    loaded(emulator, bytes.fromhex("b9ff020000 b8060c0000 31d2 0f30") + read)
-    emulator.run()
-    assert emulator.cpu.rax == 0xC06
-    loaded(emulator, read, replace(raw.FLAT32, rax=7))
-    emulator.run()
-    assert emulator.cpu.rax == 0
-
-
-def test_the_next_guest_may_run_after_one_that_could_not(emulator):
-    loaded(emulator, b"\x0f\x05" + HLT, replace(raw.LONG, efer=0x501))
-    with pytest.raises(EngineLost, match=r"^unicorn: SYSCALL found"):
-        emulator.run()
-    loaded(emulator, INC_EBX + HLT)
-    assert emulator.run().reason is Reason.HALTED
-
-
-@pytest.mark.parametrize("cr4", [0x20, 1 << 20 | 0x20, 1 << 21 | 0x20])  # also SMEP, SMAP
-def test_code_of_ring_3_can_be_looked_at(emulator, cr4):
-    # INT 0x30, and before it a string instruction with REP: both are read from a page of ring 3.
-    code = bytes.fromhex("b903000000 bf00800100 f3aa cd30")
-    user = {"ss": replace(raw.DATA32, dpl=3), "cs": replace(raw.LONG.cs, dpl=3)}
-    cpu = replace(
-        raw.LONG, **user, rsp=0x9000, cr4=cr4, idtr=DescriptorTable(0x4000, 0xFFF),
-        gdtr=DescriptorTable(0x5000, 0x1F),
-        tr=SegmentRegister(0x18, 0x6000, 0x67, type=0xB, s=0),
-    )  # fmt: skip
-    loaded(emulator, code, cpu)
-    for table in (0x10000, 0x11000):
-        entry = int.from_bytes(emulator.memory.read(table, 8), "little")
-        emulator.write(table, (entry | 4).to_bytes(8, "little"))
-    emulator.write(0x30000, b"".join((p << 12 | 7).to_bytes(8, "little") for p in range(512)))
-    emulator.write(0x12000, 0x30007.to_bytes(8, "little"))
-    for page in (4, 5, 6, 7, 0xB):  # of the system: the tables, the stack, the handler
-        emulator.write(0x30000 + 8 * page, (page << 12 | 3).to_bytes(8, "little"))
-    gate = 0xB000 | 8 << 16 | 0xEE00 << 32
-    emulator.write(0x4000 + 16 * 0x30, gate.to_bytes(8, "little"))
-    emulator.write(0x5008, 0x00AF9B000000FFFF.to_bytes(8, "little"))
-    emulator.write(0x6004, 0x8000.to_bytes(8, "little"))
-    emulator.write(0xB000, HLT)
-    assert emulator.run(count=True).reason is Reason.HALTED
-    assert emulator.faults == [Fault(0x30, raw.AT + len(code))]
-    assert emulator.instructions == 5
-
-
-# Memory.
-
-
-def test_where_no_ram_is(emulator):
-    # MOV EAX, [0x80000000]; MOV [0x80000004], EAX; MOV EAX, 0x80000000; JMP EAX
-    code = bytes.fromhex("a100000080 a304000080 b800000080 ffe0")
-    loaded(emulator, code, replace(raw.FLAT32, cr2=0x777))
-    emulator.run([raw.AT + 10])
-    assert emulator.cpu.rax == 0xFFFFFFFF
-    assert emulator.lost == [(0x80000004, 0x80000008)]
-    stop = emulator.run()  # all ones are no instruction
-    assert (stop.reason, stop.address) == (Reason.TRIPLE_FAULT, 0x80000000)
-    assert emulator.cpu.cr2 == 0x777
-
-
-def test_more_ram_than_the_host_gives():
-    memory = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, memory[1]))
-    try:
-        with pytest.raises(RequestError, match=r"^memory: 0x1000000000 bytes found, no more than"):
-            PhysicalMemory(qemu.machine(64 << 30, 1))
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, memory)
-
-
-def test_ram_above_4_gib():
-    machine = Machine(
-        "pieces", 2 * raw.MIB, (RamBlock(0, raw.MIB, 0), RamBlock(5 << 30, raw.MIB, raw.MIB))
-    )
-    emulator = Emulator(machine)
-    tables = [(0, 0x11007), (0, 0x12007), (0, 0x83), (1, 5 << 30 | 0x83)]
-    cpu = replace(raw.LONG, rip=0x8000, rax=0x2A, rbx=0x200010)
-    emulator.memory.write(0x8000, b"\x48\x89\x03" + HLT)  # MOV [RBX], RAX
-    for page, (index, entry) in zip((0x10000, 0x11000, 0x12000, 0x12000), tables, strict=True):
-        emulator.memory.write(page + 8 * index, entry.to_bytes(8, "little"))
-    emulator.cpu = cpu
-    assert emulator.run().reason is Reason.HALTED
-    assert emulator.memory.read(5 << 30 | 0x10, 1) == b"\x2a"
-    assert emulator.memory.read((5 << 30) - 4, 8) == b"\xff\xff\xff\xff\0\0\0\0"
-    emulator.close()
-
-
-def test_other_code_at_the_same_place(emulator):
-    run = {"within": [(raw.AT, raw.AT + 0x100)]}
-    for count in (3, 5, 5, 2):
-        loaded(emulator, INC_EBX * count + HLT, keep=True)
-        assert emulator.run(**run).reason is Reason.HALTED
-        assert emulator.cpu.rbx == count
-
-
-def test_code_that_changes_itself(emulator):
-    # MOV byte [AT + 10], 0x43: the instruction there becomes INC EBX
-    code = bytes.fromhex("c6050a00100043 90 90 90 90 f4")
-    for _ in range(2):
-        loaded(emulator, code, keep=True)
-        assert emulator.run(within=[(raw.AT, raw.AT + 12)]).reason is Reason.HALTED
-        assert emulator.cpu.rbx == 1
-    loaded(emulator, b"\x90" * 11 + HLT, keep=True)
-    assert emulator.run(within=[(raw.AT, raw.AT + 12)]).reason is Reason.HALTED
-    assert emulator.cpu.rbx == 0
-
-
-def test_loading_forgets_what_was_written(emulator):
-    loaded(emulator, b"\xa3\0\0\x20\0" + HLT, replace(raw.FLAT32, rax=MASK))
-    emulator.run()
-    assert emulator.memory.read(0x200000, 4) == b"\xff" * 4
-    loaded(emulator, HLT)
-    assert emulator.memory.read(raw.AT, 8) == HLT + bytes(7)
-    assert not any(emulator.memory.read(0x200000, 0x1000))
-
-
-# The page walk, against pages that the processor itself has walked in test_unicorn_exceptions.
-
-
-def walk(tables: dict[int, int], cpu: CpuState, address: int, size: int = 8, **access) -> int:
-    memory = PhysicalMemory(qemu.machine(2 * raw.MIB, 1))
-    for where, entry in tables.items():
-        memory.write(where, entry.to_bytes(size, "little"))
-    return translate(memory, cpu, address, Access(**access))
-
-
-@pytest.mark.parametrize(
-    ("tables", "changes", "size", "address", "expected"),
-    [
-        ({}, {"cr0": 1}, 4, 0x12345678, 0x12345678),
-        ({0x10004: 0x800083}, {"cr4": 0x10}, 4, 0x412345, 0x812345),  # 4 MiB
-        ({0x10004: 0x802083}, {"cr4": 0x10}, 4, 0x412345, 0x1_0081_2345),  # PSE-36
-        ({0x10004: 0x11003, 0x11048: 0x5003}, {"cr4": 0}, 4, 0x412345, 0x5345),
-        ({0x10008: 0x11001, 0x11008: 0xA00083}, {"cr4": 0x20}, 8, 0x40212345, 0xA12345),  # PAE
-        ({0x10000: 0x11003, 0x11008: 0x4000_0083}, {"cr4": 0x20, "efer": 0x500}, 8, 0x40212345,
-         0x40212345),  # 1 GiB
-        ({0x10FF8: 0x11003, 0x11FF0: 0x12003, 0x12000: 0x13003, 0x13008: 0x7003},
-         {"cr4": 0x20, "efer": 0x500}, 8, 0xFFFFFFFF80001234, 0x7234),
-        ({0x10008: 0x11003, 0x11000: 0x12003, 0x12000: 0x13003, 0x13000: 0x83},
-         {"cr4": 0x1020, "efer": 0x500}, 8, 1 << 48 | 0x1234, 0x1234),  # five levels
-    ],
-)  # fmt: skip
-def test_translations(tables, changes, size, address, expected):
-    cpu = replace(raw.FLAT32, **({"cr0": 0x80000011, "cr3": 0x10000} | changes))
-    assert walk(tables, cpu, address, size) == expected
-
-
-@pytest.mark.parametrize(
-    ("entry", "access", "changes", "code"),
-    [
-        (0, {}, {}, 0),
-        (0, {"write": True, "user": True}, {}, 6),
-        (0x81, {"write": True}, {}, None),
-        (0x81, {"write": True}, {"cr0": 0x80010011}, 3),
-        (0x83, {"user": True}, {}, 5),
-        (0x87, {}, {}, None),
-        (0x87, {}, {"cr4": 0x200020}, 1),  # SMAP
-        (0x87, {"fetch": True}, {"cr4": 0x100020}, 0x11),  # SMEP
-        (1 << 63 | 0x83, {"fetch": True}, {"efer": 0xD00}, 0x11),
-        (1 << 63 | 0x83, {}, {"efer": 0xD00}, None),
-    ],
-)
-def test_rights(entry, access, changes, code):
-    cpu = replace(raw.LONG, **changes)
-    tables = {0x10000: 0x11007, 0x11000: 0x12007, 0x12008: entry | 0x200000 if entry else 0}
-    if code is None:
-        assert walk(tables, cpu, 0x200123, **access) == 0x200123
-    else:
-        with pytest.raises(PageFault) as fault:
-            walk(tables, cpu, 0x200123, **access)
-        assert (fault.value.address, fault.value.code) == (0x200123, code)
-
-
-def test_a_walk_marks_what_it_used():
-    memory = PhysicalMemory(qemu.machine(2 * raw.MIB, 1))
-    for where, entry in ((0x10000, 0x11003), (0x11000, 0x12003), (0x12000, 0x83)):
-        memory.write(where, entry.to_bytes(8, "little"))
-    translate(memory, raw.LONG, 0, Access())
-    assert [memory.read(at, 1)[0] for at in (0x10000, 0x11000, 0x12000)] == [0x23, 0x23, 0xA3]
-    translate(memory, raw.LONG, 0, Access(write=True))
-    assert [memory.read(at, 1)[0] for at in (0x10000, 0x11000, 0x12000)] == [0x23, 0x23, 0xE3]
 
 
 # A real kernel.

@@ -6,8 +6,7 @@ end or a budget, and shows the processor and the memory between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hvmlite.engines._unicorn_code import LONGEST, is_hlt, repeat_mask
@@ -15,6 +14,8 @@ from hvmlite.engines._unicorn_executor import PHYSICAL, Executor, outside
 from hvmlite.engines._unicorn_interrupts import DB, TripleFault, deliver
 from hvmlite.engines._unicorn_memory import Access, PageFault, PhysicalMemory, translate
 from hvmlite.engines._unicorn_ports import Ports
+from hvmlite.engines._unicorn_real import call
+from hvmlite.engines._unicorn_stop import Fault, Reason, Stop
 from hvmlite.errors import EngineLost, UnsupportedError
 from hvmlite.model import Mode
 from hvmlite.spec.x86 import CR4
@@ -35,50 +36,6 @@ _EXCEPTION_COST = 1000  # of the budget, where instructions are not counted
 _FAULTS_KEPT = 1000
 
 
-class Reason(StrEnum):
-    """Why a run stopped."""
-
-    UNTIL = "until"
-    """The next instruction is at an address where the run was to stop."""
-    OUTSIDE = "outside"
-    """The next instruction is outside the ranges that were to be executed."""
-    WRITE = "write"
-    """Memory outside the ranges that may be written was written; to go on writes it again."""
-    HALTED = "halted"
-    """HLT: no interrupt will come."""
-    ENDED = "ended"
-    """The guest ended itself: `outcome` says how."""
-    TRIPLE_FAULT = "triple-fault"
-    BUDGET = "budget"
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Where and why a run stopped.
-
-    `address` is the linear address of the next instruction or, of WRITE, the physical address that
-    was written. `outcome` is that of a guest that has ENDED.
-    """
-
-    reason: Reason
-    address: int
-    outcome: Outcome | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An exception or software interrupt that was delivered to the guest.
-
-    `rip` is what the handler finds on its stack; `error` is None where there is no error code.
-    """
-
-    vector: int
-    rip: int
-    error: int | None = None
-    cr2: int | None = None
-
-
 class Emulator:
     """A machine that is reused: :meth:`load` a plan, :meth:`run`, look, and load the next.
 
@@ -93,7 +50,7 @@ class Emulator:
         self.memory = PhysicalMemory(machine)
         self.ports = Ports(machine.platform, self._ended)
         self._model = model
-        self._executor: Executor | None = Executor(self.memory, self.ports, model)
+        self._executor: Executor | None = self._new()
         self.instructions = 0
         """Instructions that were retired in counted runs since :meth:`load`: a REP counts once."""
         self.iterations = 0
@@ -105,6 +62,8 @@ class Emulator:
         self._writable: tuple[Range, ...] | None = None
         self._until: frozenset[int] = frozenset()
         self._passing: int | None = None
+        self._left = 0  # of the budget, but for what :meth:`Executor.execute` counts by itself
+        self._cost = 0  # of an exception
         self._executed: set[Range] | None = set()  # since nothing was translated; None: anything
         self._last = -1
         self._repeats: dict[int, int] = {}  # by address: see repeat_mask()
@@ -119,7 +78,7 @@ class Emulator:
         """
         if self._engine.state.marked:
             self._renew()
-        before = self._code() if keep else None
+        before = self._code() if keep else {}
         start = 0
         for piece in plan.pieces:
             self.memory.forget(start, piece.start)
@@ -127,8 +86,11 @@ class Emulator:
             self.memory.forget(piece.start + len(piece.data), piece.end)
             start = max(start, piece.end)
         self.memory.forget(start, PHYSICAL)
-        if before is None or before != self._code():
+        if not keep or self._executed is None:
             self._forget_translations()
+        elif changed := [each for each, code in self._code().items() if code != before[each]]:
+            self._engine.forget_translations_of(changed)
+            self._repeats.clear()
         self.ports.reset()
         self.instructions = self.iterations = 0
         self.lost.clear()
@@ -221,21 +183,38 @@ class Emulator:
         return self._executor
 
     def _loop(self, budget: int, *, count: bool) -> Stop:
+        self._left, self._cost = budget, 0 if count else _EXCEPTION_COST
         if budget <= 0:  # which the library takes for no limit
             self._end(Reason.BUDGET)
         while self._stop is None:
             before = self.iterations
-            interrupt = self._engine.execute(budget)
+            interrupt = self._engine.execute(self._left)
             if self._stopping():
                 continue
             if interrupt is None:
                 self._end(Reason.HALTED if self._halted(count=count) else Reason.BUDGET)
                 continue
             self._deliver(interrupt, count=count)
-            budget -= max(1, self.iterations - before) if count else _EXCEPTION_COST
-            if budget <= 0:
-                self._end(Reason.BUDGET)
+            self._spend(max(1, self.iterations - before) if count else self._cost)
         return self._stop
+
+    def _spend(self, budget: int) -> None:
+        self._left -= budget
+        if self._left <= 0:
+            self._end(Reason.BUDGET)
+
+    def _called(self, vector: int) -> bool:
+        # A software interrupt that is seen to in the midst of Executor.execute().
+        if self._stop is not None or (rip := call(self._engine.state, self.memory, vector)) is None:
+            return False
+        self._last = -1
+        self._note(Fault(vector, rip))
+        self._spend(self._cost)
+        return True
+
+    def _note(self, fault: Fault) -> None:
+        if len(self.faults) < _FAULTS_KEPT:
+            self.faults.append(fault)
 
     def _stopping(self) -> bool:
         return self._stop is not None
@@ -259,10 +238,9 @@ class Emulator:
         except UnsupportedError as error:
             state.write(before)
             raise EngineLost(str(error), engine="unicorn") from error
-        if len(self.faults) < _FAULTS_KEPT:
-            error_code = handled.error if handled.has_error else None
-            rip = before.rip - (0 if handled is interrupt else interrupt.length)
-            self.faults.append(Fault(handled.vector, rip, error_code, handled.address))
+        error_code = handled.error if handled.has_error else None
+        rip = before.rip - (0 if handled is interrupt else interrupt.length)
+        self._note(Fault(handled.vector, rip, error_code, handled.address))
         state.write(after)
 
     def _length(self, cpu: CpuState, vector: int) -> int:
@@ -297,16 +275,17 @@ class Emulator:
 
     # Translated code, and what watches it.
 
+    def _new(self) -> Executor:
+        return Executor(self.memory, self.ports, self._model, self._called)
+
     def _renew(self) -> None:
         self._engine.close()
-        self._executor = Executor(self.memory, self.ports, self._model)
+        self._executor = self._new()
         self._watched = self._writable = self._executed = None
 
-    def _code(self) -> list[bytes] | None:
-        # What may be translated; None where nobody knows.
-        if self._executed is None:
-            return None
-        return [self.memory.read(start, end - start) for start, end in self._executed]
+    def _code(self) -> dict[Range, bytes]:
+        # What may be translated, where that is known.
+        return {each: self.memory.read(each[0], each[1] - each[0]) for each in self._executed or ()}
 
     def _forget_translations(self) -> None:
         self._engine.forget_translations()

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hvmlite.engines._unicorn_interrupts import PF, UD, Interrupt
-from hvmlite.engines._unicorn_library import library, rdtsc_hook
+from hvmlite.engines._unicorn_library import hole, library, rdtsc_hook
 from hvmlite.engines._unicorn_state import State
 from hvmlite.errors import EngineLost, RequestError
+from hvmlite.model import CpuState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,11 +35,15 @@ class Executor:
     """One Unicorn object and its processor.
 
     :param model: the processor that CPUID tells of, by Unicorn's name without ``UC_CPU_X86_``
+    :param called: asked at each software interrupt, with its vector and the state of
+        :meth:`State.look`, whether it has seen to it by :meth:`State.go_on`
     :raises EngineUnavailable: Unicorn is not there or not as expected
     :raises RequestError: there is no such model
     """
 
-    def __init__(self, memory: PhysicalMemory, ports: Ports, model: str) -> None:
+    def __init__(
+        self, memory: PhysicalMemory, ports: Ports, model: str, called: Callable[[int], bool]
+    ) -> None:
         self._lib = library()
         number = getattr(self._lib.x86_const, f"UC_CPU_X86_{model}", None)
         if number is None:
@@ -54,6 +59,7 @@ class Executor:
         self.lost: list[Range] = []
         """Physical ranges without RAM that were written to, the first ones."""
         self.state = State(self._uc)
+        self._called = called
         self._rip = self._lib.x86_const.UC_X86_REG_RIP
         self._rcx = self._lib.x86_const.UC_X86_REG_RCX
         self._vector: int | None = None
@@ -91,6 +97,12 @@ class Executor:
         """Look up all code and pages again: memory was changed otherwise than by the guest."""
         self._uc.ctl_flush_tb()
         self.state.forget_pages()
+
+    def forget_translations_of(self, ranges: Iterable[Range]) -> None:
+        """Look up the code in some physical ranges again; the processor is reset."""
+        self.state.reset(CpuState())  # the library looks up where it is by the guest's page tables
+        for start, end in ranges:
+            self._uc.ctl_remove_cache(start, end)
 
     def watch_code(
         self,
@@ -134,7 +146,7 @@ class Executor:
 
     def close(self) -> None:
         """Give Unicorn's memory back; only once."""
-        del self._alive, self.state, self._uc
+        del self._alive, self.state, self._uc, self._holes
 
     def _add(self, kind: int, back: Callable[..., None], start: int, end: int) -> int:
         return int(self._uc.hook_add(kind, back, None, start, end - 1))
@@ -164,20 +176,12 @@ class Executor:
         for block in memory.blocks:
             place = base + block.offset
             self._uc.mem_map_ptr(block.start, block.size, self._lib.UC_PROT_ALL, place)
-        for start, end in outside([(block.start, block.end) for block in memory.blocks], PHYSICAL):
-            self._hole(start, end)
+        holes = outside([(block.start, block.end) for block in memory.blocks], PHYSICAL)
+        self._holes = [hole(self._uc, start, end, self._lose) for start, end in holes]
 
-    def _hole(self, start: int, end: int) -> None:
-        lost = self.lost
-
-        def read(_uc: object, _offset: int, size: int, _data: object) -> int:
-            return (1 << 8 * size) - 1
-
-        def write(_uc: object, offset: int, size: int, _value: int, _data: object) -> None:
-            if len(lost) < _LOST_KEPT:
-                lost.append((start + offset, start + offset + size))
-
-        self._uc.mmio_map(start, end - start, read, None, write, None)
+    def _lose(self, address: int, size: int) -> None:
+        if len(self.lost) < _LOST_KEPT:
+            self.lost.append((address, address + size))
 
     def _connect(self, ports: Ports) -> None:
         lib, const, uc = self._lib, self._lib.x86_const, self._uc
@@ -202,8 +206,10 @@ class Executor:
 
     def _interrupted(self, uc: Uc, vector: int, _data: object) -> None:
         if self._vector is None:
-            self._vector = vector
             self.state.look()  # CR2 and the error code are the next exception's soon
+            if self.state.software and self._called(vector):
+                return
+            self._vector = vector
         uc.emu_stop()
 
     def _unable(self, name: str, uc: Uc, _data: object) -> None:

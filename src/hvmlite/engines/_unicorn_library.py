@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unicorn import Uc
 
-__all__ = ["OLDEST", "library", "rdtsc_hook"]
+__all__ = ["OLDEST", "hole", "library", "rdtsc_hook"]
 
 OLDEST = (2, 1, 2)
 """The oldest version that can be told what RDTSC reads."""
@@ -78,3 +78,36 @@ def rdtsc_hook(uc: Uc, read: Callable[[], int]) -> object:
                 hint=_HINT,
             )
     return callback
+
+
+def hole(uc: Uc, start: int, end: int, written: Callable[[int, int], None]) -> object:
+    """Map physical addresses without RAM: they read as all ones.
+
+    :param written: called with the address and the size of each write
+    :returns: what must live as long as `uc`
+    :raises EngineUnavailable: the library refuses it
+    """
+    # The package's own method wraps each of these calls twice: four times as long for a copy of
+    # what is not there.
+    import ctypes
+
+    import unicorn
+    from unicorn.unicorn_py3.unicorn import uclib
+
+    def read(_engine: int, _offset: int, size: int, _data: int) -> int:
+        return (1 << 8 * size) - 1
+
+    def write(_engine: int, offset: int, size: int, _value: int, _data: int) -> None:
+        written(start + offset, size)
+
+    word, size, any_ = ctypes.c_uint64, ctypes.c_uint, ctypes.c_void_p
+    reads = ctypes.CFUNCTYPE(word, any_, word, size, any_)(read)
+    writes = ctypes.CFUNCTYPE(None, any_, word, size, word, any_)(write)
+    status = uclib.uc_mmio_map(uc._uch, word(start), word(end - start), reads, None, writes, None)
+    if status != unicorn.UC_ERR_OK:
+        raise EngineUnavailable(
+            f"unicorn: {unicorn.UcError(status)} found, a range without RAM needed",
+            engine="unicorn",
+            hint=_HINT,
+        )
+    return reads, writes

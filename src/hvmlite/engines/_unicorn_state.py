@@ -104,9 +104,12 @@ class State:
         address = self._context.context.value
         assert address is not None
         record, efer, error = probe()
-        self._record = _Record.from_address(address + record)
+        self.record = _Record.from_address(address + record)
+        """The processor as of :meth:`look`; what is changed in it :meth:`go_on` puts back."""
         self._efer = ctypes.c_uint64.from_address(address + efer)
         self._error = ctypes.c_uint32.from_address(address + error)
+        self._software = ctypes.c_uint32.from_address(address + error + 4)
+        self._old = ctypes.c_int32.from_address(address + error + _OLD_EXCEPTION)
 
     def read(self) -> CpuState:
         """Return the state as it is now; MSRs that have no field of their own are left out."""
@@ -115,7 +118,7 @@ class State:
 
     def seen(self) -> CpuState:
         """Return the state as of :meth:`look`."""
-        record = self._record
+        record = self.record
         values: dict[str, Any] = dict(zip(_NAMES, record.regs, strict=True))
         for name, segment in zip(_SEGMENTS, record.segs, strict=True):
             values[name] = _segment_register(segment)
@@ -125,7 +128,7 @@ class State:
         return CpuState(
             **values,
             rip=record.eip,
-            rflags=self._context.reg_read(self._flags),
+            rflags=self.flags,
             gdtr=DescriptorTable(record.gdt.base, record.gdt.limit),
             idtr=DescriptorTable(record.idt.base, record.idt.limit),
             cr0=record.cr[0],
@@ -141,7 +144,7 @@ class State:
         address = self._context.context.value
         assert address is not None
         # The header before the record is the library's own.
-        start = ctypes.addressof(self._record) - address
+        start = ctypes.addressof(self.record) - address
         ctypes.memmove(address + start, self._fresh[start:], len(self._fresh) - start)
         self._set(cpu)
         self._uc.context_restore(self._context)
@@ -166,14 +169,17 @@ class State:
         self._uc.ctl(UC_CTL_TLB_FLUSH, UC_CTL_IO_WRITE)
 
     def write(self, cpu: CpuState) -> None:
-        """Go on from where :meth:`look` was, but with the registers of `cpu`.
+        """Go on from where :meth:`look` was, but with the registers of `cpu`."""
+        self._set(cpu)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Go on from where :meth:`look` was, with what was changed in the record since.
 
         The processor is not in the midst of an exception then: QEMU would take the next one for a
         double fault.
         """
-        self._set(cpu)
-        offset = ctypes.addressof(self._error) + _OLD_EXCEPTION
-        ctypes.c_int32.from_address(offset).value = -1
+        self._old.value = -1
         self._uc.context_restore(self._context)
 
     @contextmanager
@@ -195,13 +201,18 @@ class State:
     @property
     def software(self) -> bool:
         """Whether the last exception was an instruction's: INT, INT3 or INTO."""
-        return bool(ctypes.c_uint32.from_address(ctypes.addressof(self._error) + 4).value)
+        return bool(self._software.value)
+
+    @property
+    def flags(self) -> int:
+        """RFLAGS, as of :meth:`look`."""
+        return int(self._context.reg_read(self._flags))
 
     def _set(self, cpu: CpuState) -> None:
-        record = self._record
+        record = self.record
         record.regs[:] = [getattr(cpu, name) for name in _NAMES]
         record.eip = cpu.rip
-        record.eflags = cpu.rflags & ~(_STATUS | _DF)
+        record.eflags = cpu.rflags  # of which a run takes these apart when it begins
         record.cc_src, record.cc_op = cpu.rflags & _STATUS, _CC_OP_EFLAGS
         record.df = -1 if cpu.rflags & _DF else 1
         record.hflags = record.hflags & ~_HIDDEN | _hidden_flags(cpu)

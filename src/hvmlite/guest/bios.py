@@ -7,7 +7,7 @@ data area at 0x400, the memory map by INT 15h, the ACPI tables by the EBDA's seg
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from hvmlite import blobs
@@ -90,6 +90,7 @@ def pieces(machine: Machine, rsdp: Ref | None) -> tuple[Piece, ...]:
     )
 
 
+@cache  # of the one BIOS that there is
 def _interrupt_vectors(code: bytes) -> bytes:
     header = _Header.unpack(code, source="BIOS")
     vectors = _Vectors.unpack(code, header.vectors_offset, source="BIOS")

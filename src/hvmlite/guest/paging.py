@@ -6,6 +6,7 @@ from hvmlite.errors import RequestError
 from hvmlite.guest import layout
 from hvmlite.model import Fixup, Kind, Piece, Ref
 from hvmlite.spec.x86 import PTE
+from hvmlite.wire import pack_all
 
 __all__ = ["PAGE_1G", "PAGE_2M", "identity_map"]
 
@@ -14,8 +15,8 @@ PAGE_1G = 1 << 30
 
 _PHYSICAL_BITS = 52  # what an entry has room for (4.1.4)
 _TABLE = 0x1000  # every paging structure: 512 entries of 8 bytes
-_NEXT = PTE.P | PTE.RW | PTE.A
-_LEAF = PTE.P | PTE.RW | PTE.PS | PTE.A | PTE.D
+_NEXT = int(PTE.P | PTE.RW | PTE.A)
+_LEAF = int(PTE.P | PTE.RW | PTE.PS | PTE.A | PTE.D)
 
 
 def identity_map(
@@ -47,19 +48,19 @@ def identity_map(
         )
     shifts = [12 + 9 * level for level in range(levels - 1, 0, -1) if page <= 1 << (12 + 9 * level)]
     data, fixups = bytearray(), []
-    for depth, shift in enumerate(shifts):
+    for shift in shifts:
         first, last = start >> shift, (end - 1) >> shift  # entries of this level, counted from 0
-        tables, first_table = len(data), first >> 9
-        data.extend(bytes(((last >> 9) - first_table + 1) * _TABLE))
+        at = len(data) + (first & 0x1FF) * 8
+        data.extend(bytes(((last >> 9) - (first >> 9) + 1) * _TABLE))
         below = len(data)
-        for entry in range(first, last + 1):
-            at = tables + (entry - (first_table << 9)) * 8
-            if depth == len(shifts) - 1:
-                data[at : at + 8] = (entry << shift | _LEAF).to_bytes(8, "little")
-            else:
-                # The flags travel in the reference's offset: tables start at whole pages.
-                ref = Ref(name, below + (entry - first) * _TABLE + _NEXT)
-                fixups.append(Fixup(at, 8, ref))
+        if shift == shifts[-1]:
+            leaves = range(first << shift | _LEAF, (last << shift | _LEAF) + 1, 1 << shift)
+            data[at : at + 8 * len(leaves)] = pack_all(8, leaves)
+            break
+        for entry in range(last - first + 1):
+            # The flags travel in the reference's offset: tables start at whole pages.
+            ref = Ref(name, below + entry * _TABLE + _NEXT)
+            fixups.append(Fixup(at + entry * 8, 8, ref))
     return Piece(
         name=name,
         data=bytes(data),
