@@ -11,9 +11,10 @@ SEED ?=
 ARGS ?=
 
 BIN := .venv/bin
-# A guest keeps one processor busy while its test waits: a worker for each, a file's tests together.
+# A guest keeps one processor busy while its test waits: a worker for each, a file's tests together,
+# in the order of tests/conftest.py (xdist's would be by how many they are).
 JOBS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 	$(if $(SEED),--randomly-seed=$(SEED)) $(ARGS)
 
 .PHONY: help demo test nightly bench lint clean setup-demo setup-test stub

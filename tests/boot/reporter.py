@@ -14,8 +14,11 @@ from initramfs import Archive, busybox
 INIT = Path(__file__).with_name("guest-report.sh")
 APPLETS = ("sh", "mount", "echo", "sha256sum", "dmesg", "uname", "cat", "grep", "od", "poweroff")
 
-LINE = 'console=ttyS0 panic=-1 hvmlite.test="a b" -- --argument'
-"""The tests' usual command line; a guest that panics resets at once."""
+QUICK = "panic=-1 cryptomgr.notests"
+"""A guest that panics resets at once. One that starts does not try out its ciphers first, which is
+a third of a start of Debian's 6.12 under TCG, and half of a 32-bit kernel's."""
+LINE = f'console=ttyS0 {QUICK} hvmlite.test="a b" -- --argument'
+"""The tests' usual command line."""
 
 COMPLAINTS = re.compile(
     r"WARNING:|BUG:|Oops|Call Trace|ACPI Error|ACPI BIOS|ACPI Warning|[Ii]nitramfs .*failed"

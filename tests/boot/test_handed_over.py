@@ -9,7 +9,7 @@ import pytest
 
 import hvmlite
 from boot.agreement import INITRD, agrees, told_early
-from boot.reporter import LINE, archive, boot
+from boot.reporter import LINE, QUICK, archive, boot
 from hvmlite.errors import PlacementError, RequestError
 from hvmlite.guest.memory import PlanMemory
 from hvmlite.model import Ending
@@ -54,7 +54,7 @@ def test_an_initrd_of_1_gib_is_placed(kernels, tmp_path):
 
 def test_an_empty_initrd(kernels, tmp_path):
     """Linux takes it for none, and says so when it finds no root."""
-    line = "console=ttyS0 panic=-1"
+    line = f"console=ttyS0 {QUICK}"
     path = sparse(tmp_path / "empty", 0)
     with hvmlite.run(kernels[KERNEL], initrds=[path], cmdline=line) as guest:
         outcome, text = guest.wait(60), guest.console.text()
@@ -89,7 +89,7 @@ def test_64_modules_do_not_disturb_linux(kernels, initrds, tmp_path):
 
 
 def test_no_module_at_all(kernels):
-    with hvmlite.run(kernels[KERNEL], cmdline="console=ttyS0 panic=-1") as guest:
+    with hvmlite.run(kernels[KERNEL], cmdline=f"console=ttyS0 {QUICK}") as guest:
         outcome, text = guest.wait(60), guest.console.text()
     assert outcome.kind is Ending.RESET
     assert "VFS: Unable to mount root fs" in text
@@ -98,11 +98,11 @@ def test_no_module_at_all(kernels):
 
 # Every byte but NUL and the quote, which would make a word of all that follows.
 ALL_BYTES = bytes(set(range(1, 256)) - {ord('"')})
-LONGEST = b"console=ttyS0 panic=-1 " + b"x" * (LIMIT - 23)
+LONGEST = f"console=ttyS0 {QUICK} ".encode().ljust(LIMIT, b"x")
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"x", b"panic=-1 x=" + ALL_BYTES, LONGEST[:-1], LONGEST],
+    "line", [b"", b"x", QUICK.encode() + b" x=" + ALL_BYTES, LONGEST[:-1], LONGEST],
     ids=["none", "one", "all bytes", "limit - 1", "limit"],
 )  # fmt: skip
 def test_a_command_line_arrives_byte_for_byte(kernels, initrds, line):

@@ -10,7 +10,7 @@ import pytest
 
 import hvmlite
 from boot.agreement import agrees, as_found, linux_page, told_early
-from boot.reporter import LINE, boot, finish
+from boot.reporter import LINE, QUICK, boot, finish
 from hvmlite.engines import qemu
 from hvmlite.errors import RequestError
 from hvmlite.guest import acpi
@@ -175,7 +175,7 @@ def test_several_initrds_are_one_to_the_guest(kernels, initrds, tmp_path, protoc
 
 @pytest.mark.parametrize("protocol", ["linux64", "linux32", "linux16"])
 def test_the_longest_command_line(kernels, initrds, protocol):
-    line = "console=ttyS0 panic=-1 " + "x" * (2047 - 23)
+    line = f"console=ttyS0 {QUICK} ".ljust(2047, "x")
     path = kernels["6.12-cloud"]
     plan, report = boot(path, [initrds.amd64], cmdline=line, protocol=protocol, timeout=TIMEOUT)
     agrees(plan, report, initrds.payload, path)
@@ -185,7 +185,7 @@ def test_the_longest_command_line(kernels, initrds, protocol):
 
 @pytest.mark.parametrize("protocol", ["linux64", "linux32", "linux16"])
 def test_without_an_initrd(kernels, protocol):
-    line = "console=ttyS0 panic=-1"
+    line = f"console=ttyS0 {QUICK}"
     with hvmlite.run(kernels["6.12-cloud"], cmdline=line, protocol=protocol) as guest:
         outcome, text = guest.wait(TIMEOUT), guest.console.text()
     assert outcome.kind is Ending.RESET

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hvmlite
+from boot.reporter import QUICK
 from hvmlite.model import Offer
 
 pytestmark = pytest.mark.boot
@@ -56,7 +57,7 @@ def test_debian_s_installer_starts_by_every_door(images, protocol):
         initrds=[folder / "initrd.gz"],
         protocol=protocol,
         memory=1024 * MIB,
-        cmdline="console=ttyS0 panic=-1",
+        cmdline=f"console=ttyS0 {QUICK}",
     )
     with guest:
         guest.expect("Run /init as init process", TIMEOUT)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import hvmlite
+from boot.reporter import QUICK
 from hvmlite.model import Ending
 from hvmlite.protocols import PROTOCOLS
 
@@ -83,11 +84,11 @@ def test_xen_sees_the_memory_map_of_the_plan(images, kernels, protocol, door):
 def test_xen_starts_a_dom0_with_its_initrd_to_the_end(images, kernels, initrds, protocol):
     # A PV kernel looks for the RSDP in ROM, where this machine has none.
     rsdp = hvmlite.plan(images["xen"] / "xen.gz", protocol=protocol, memory=MEMORY).boot_info.rsdp
-    kernel = (kernels["6.1-full"], f"console=hvc0 panic=-1 acpi_rsdp={rsdp:#x} two words")
+    kernel = (kernels["6.1-full"], f"console=hvc0 {QUICK} acpi_rsdp={rsdp:#x} two words")
     initrd = (initrds.of("6.1-full"), "")
     plan, outcome, text = xen(images, protocol, "dom0_mem=384M", kernel, initrd)
     assert "*** Building a PV Dom0 ***" in text
-    assert re.search(r"Command line: console=hvc0 panic=-1 .* two words", text)
+    assert re.search(rf"Command line: console=hvc0 {QUICK} .* two words", text)
     assert "Booting kernel on Xen" in text
     # The initrd's init writes to the serial port, which is Xen's; that it powers off is its word.
     assert "Run /init as init process" in text
@@ -97,7 +98,7 @@ def test_xen_starts_a_dom0_with_its_initrd_to_the_end(images, kernels, initrds, 
 
 @BOTH
 def test_tboot_starts_its_kernel_without_txt(images, kernels, initrds, protocol):
-    modules = [(kernels["6.1-cloud"], "console=ttyS0 panic=-1"), (initrds.of("6.1-cloud"), "")]
+    modules = [(kernels["6.1-cloud"], f"console=ttyS0 {QUICK}"), (initrds.of("6.1-cloud"), "")]
     guest = hvmlite.run(
         images["tboot"] / "tboot.gz",
         cmdline="logging=serial,memory",

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import hvmlite
+from boot.reporter import QUICK
 from hvmlite.errors import FormatError
 from hvmlite.model import Ending, Offer
 
@@ -100,7 +101,7 @@ def test_grub_by_pvh_looks_for_xen(images, tmp_path):
 def test_the_debian_installer_by_pvh_reaches_its_user_space(images):
     netboot = images["debian-netboot"]
     initrds = [netboot / "initrd.gz"]
-    line = "console=ttyS0"
+    line = f"console=ttyS0 {QUICK}"
     with hvmlite.run(
         netboot / "linux", initrds=initrds, cmdline=line, memory=1 << 30, protocol="pvh"
     ) as guest:

@@ -8,7 +8,7 @@ import pytest
 
 import hvmlite
 from boot.agreement import agrees
-from boot.reporter import boot
+from boot.reporter import QUICK, boot
 
 pytestmark = pytest.mark.boot
 KERNELS = ("6.1-cloud", "6.12-cloud", "6.1-full", "6.1-686-pae")
@@ -43,7 +43,7 @@ def test_two_processors(kernels, initrds, name):
 
 def test_without_acpi_interrupts_come_through_the_8259s(kernels, initrds):
     """Firmware would have left the local APIC in virtual wire mode; the reset ROM does."""
-    line = "console=ttyS0 acpi=off"
+    line = f"console=ttyS0 {QUICK} acpi=off"
     with hvmlite.run(
         kernels["6.12-cloud"], initrds=[initrds.of("6.12-cloud")], cmdline=line
     ) as guest:

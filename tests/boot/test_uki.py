@@ -9,14 +9,14 @@ import pytest
 import hvmlite
 from boot.agreement import agrees
 from boot.conftest import PAYLOAD
-from boot.reporter import archive, boot, finish, sums
+from boot.reporter import QUICK, archive, boot, finish, sums
 from hvmlite.errors import RequestError
 from hvmlite.guest.memory import PlanMemory
 from initramfs import Archive
 from makers.pe import OSREL, addon, uki
 
 KERNEL = "6.12-cloud"
-LINE = "console=ttyS0 panic=-1 from=uki"
+LINE = f"console=ttyS0 {QUICK} from=uki"
 
 
 def files(**content):
@@ -94,13 +94,13 @@ def test_profiles_addons_and_more_initrds(parts, tmp_path):
     image.write_bytes(
         uki(
             parts[".linux"],
-            (".cmdline", b"console=ttyS0 panic=-1"),
+            (".cmdline", f"console=ttyS0 {QUICK}".encode()),
             (".initrd", parts[".initrd"]),
             (".ucode", UCODE),
             (".uname", b"6.12"),
             (".profile", b'ID=main\nTITLE="Main"\n'),
             (".profile", b"ID=reset\n"),
-            (".cmdline", b"console=ttyS0 panic=-1 reset"),
+            (".cmdline", f"console=ttyS0 {QUICK} reset".encode()),
             (".dtb", b"\xd0\x0d\xfe\xed"),
         )
     )
@@ -113,7 +113,7 @@ def test_profiles_addons_and_more_initrds(parts, tmp_path):
     more = tmp_path / "more"
     more.write_bytes(files(more=b"3", same=b"of the user"))
     plan, report = boot(image, [more], cmdline="", profile="reset", addons=[second, first])
-    assert report.cmdline == b"console=ttyS0 panic=-1 reset one two"
+    assert report.cmdline == f"console=ttyS0 {QUICK} reset one two".encode()
     assert report.files == sums(
         PAYLOAD | {"microcode": b"no real one", "one": b"1", "two": b"2", "more": b"3",
                    "same": b"of the user"}

@@ -10,6 +10,7 @@ import pytest
 
 import hvmlite
 from boot.json_report import blob
+from boot.reporter import QUICK
 from hvmlite import universal
 from hvmlite.matrix import report as reports
 from initramfs import Archive
@@ -17,7 +18,7 @@ from loaders import machine
 from loaders.rows import FILE_A, FILE_B, FILE_IA32, KERNELS, LOADERS, NEWEST, Case, Loader
 
 # no_timer_check: Linux counts ticks in a few milliseconds, which TCG on a busy machine fails.
-BUILT_IN = "console=ttyS0 quiet panic=-1 no_timer_check hvmlite.given=built-in"
+BUILT_IN = f"console=ttyS0 quiet {QUICK} no_timer_check hvmlite.given=built-in"
 HANDED_OVER = "hvmlite.given=handed-over"
 PAYLOAD = {f"/payload/{name}": name.encode() * 4097 for name in ("built-in", "handed-over")}
 SUMS = {path: hashlib.sha256(data).hexdigest() for path, data in PAYLOAD.items()}

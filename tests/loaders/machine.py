@@ -23,12 +23,17 @@ PC = (
     *("-display", "none", "-serial", "stdio", "-no-reboot"),
 )
 
+NEVER = "(?!)"
+"""For a machine that is watched until it is off, whatever it says."""
+
 # These say that nothing more will come: no loader is worth waiting three minutes for after them.
 _ENDS = re.compile(
     rb"Kernel panic|!!!! |No bootable device|System halted"
     rb"|hvmlite: [^\n]*\n|grub rescue>|no-way-on",
     re.MULTILINE,
 )
+# What the shell of UEFI says in each of the five seconds that it waits for a key.
+_ASKS = b"any other key to continue"
 _REPORT = re.compile(rb"^hvmlite-report: (\{.*\})\r?\n", re.MULTILINE)
 
 
@@ -38,6 +43,8 @@ class Seen:
 
     console: str
     report: bytes | None
+    off: bool
+    """Whether it turned itself off."""
 
     @property
     def said(self) -> str:
@@ -59,13 +66,15 @@ def ovmf(paths: tuple[str, ...] = OVMF) -> list[str]:
 
 def ovmf_ia32() -> list[str]:
     """Debian's 32-bit UEFI is built for SMM and Secure Boot: it wants flash for its variables."""
-    code = first(OVMF_IA32)
-    variables = code.with_name(code.name.replace("CODE", "VARS").replace(".secboot", ""))
-    return [
-        *ovmf(OVMF_IA32),
-        *("-drive", f"if=pflash,format=raw,unit=1,snapshot=on,file={variables}"),
-        *("-global", "driver=cfi.pflash01,property=secure,value=on"),
-    ]
+    secure = ("-global", "driver=cfi.pflash01,property=secure,value=on")
+    return [*ovmf(OVMF_IA32), *variables(OVMF_IA32), *secure]
+
+
+def variables(paths: tuple[str, ...] = OVMF) -> list[str]:
+    """Flash for the variables of UEFI, of which nothing is kept either."""
+    code = first(paths)
+    path = code.with_name(code.name.replace("CODE", "VARS").replace(".secboot", ""))
+    return ["-drive", f"if=pflash,format=raw,unit=1,snapshot=on,file={path}"]
 
 
 def disk(path: Path, bootindex: int = 0) -> list[str]:
@@ -92,23 +101,25 @@ def watch(options: list[str], until: str | None = None, seconds: float = SECONDS
     ends = re.compile(until.encode(), re.MULTILINE | re.DOTALL) if until else _ENDS
     with tempfile.TemporaryFile() as errors:
         machine = subprocess.Popen(
-            [*PC, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+            [*PC, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
         try:
-            console = _read(machine, time.monotonic() + seconds, ends)
+            console, off = _read(machine, time.monotonic() + seconds, ends)
         finally:
             machine.kill()
             machine.wait()
+            machine.stdin.close()
             machine.stdout.close()
         errors.seek(0)
         said = errors.read()
     found = _REPORT.search(console)
     text = (console + said).decode("latin-1")
-    return Seen(text, found[0] if found else None)
+    return Seen(text, found[0] if found else None, off)
 
 
-def _read(machine: subprocess.Popen, deadline: float, ends: re.Pattern) -> bytes:
+def _read(machine: subprocess.Popen, deadline: float, ends: re.Pattern) -> tuple[bytes, bool]:
     console = bytearray()
+    answered = off = False
     with selectors.DefaultSelector() as selector:
         selector.register(machine.stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
@@ -116,7 +127,12 @@ def _read(machine: subprocess.Popen, deadline: float, ends: re.Pattern) -> bytes
                 break
             chunk = machine.stdout.read1(1 << 16)
             console += chunk
+            if _ASKS in console and not answered:
+                machine.stdin.write(b"\r")
+                machine.stdin.flush()
+                answered = True
             # A line may have come in two pieces; the newline is waited for.
-            if not chunk or _REPORT.search(console) or ends.search(console):
+            off = not chunk
+            if off or _REPORT.search(console) or ends.search(console):
                 break
-    return bytes(console)
+    return bytes(console), off

@@ -22,8 +22,8 @@ def run(*command: str | Path) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
-def fat(target: Path, files: dict[str, Path | str]) -> Path:
-    """A FAT file system on a disk without partitions, with these files (a text is a content)."""
+def fat(target: Path, files: dict[str, Path | str | bytes]) -> Path:
+    """A FAT file system on a disk without partitions, with these files or contents."""
     content = {
         name: file if isinstance(file, Path) else _written(target, name, file)
         for name, file in files.items()
@@ -41,23 +41,29 @@ def fat(target: Path, files: dict[str, Path | str]) -> Path:
     return target
 
 
-def iso(target: Path, boot: str, files: dict[str, Path | str], *options: str) -> Path:
-    """An ISO image whose El Torito entry, without emulation, is the file called `boot`."""
+def iso(
+    target: Path, boot: str, files: dict[str, Path | str], *options: str, sectors: int = 4
+) -> Path:
+    """An ISO image whose El Torito entry, without emulation, is the file called `boot`.
+
+    :param sectors: how many of the file's, of 512 bytes, the BIOS loads
+    """
     content = {
         name: file if isinstance(file, Path) else _written(target, name, file)
         for name, file in files.items()
     }
     run(
         *("xorriso", "-as", "mkisofs", "-quiet", "-o", target, "-graft-points"),
-        *("-b", boot, "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4", *options),
+        *("-b", boot, "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", str(sectors)),
+        *options,
         *(f"{name}={file}" for name, file in content.items()),
     )
     return target
 
 
-def _written(target: Path, name: str, text: str) -> Path:
+def _written(target: Path, name: str, content: str | bytes) -> Path:
     path = target.with_name(f"{target.name}-{name.replace('/', '-')}")
-    path.write_text(text)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 

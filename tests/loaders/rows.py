@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import packages
+from boot.reporter import QUICK
 from loaders import machine, media
 
 if TYPE_CHECKING:
@@ -388,7 +389,7 @@ def _kexec(*options: str, module: bool = False) -> Callable[[Case], list[str]]:
         host = BUILD / "kernels" / "6.1-cloud" / "vmlinuz"
         return [
             *("-kernel", str(host), "-initrd", str(first)),
-            *("-append", "console=ttyS0 quiet panic=-1"),
+            *("-append", f"console=ttyS0 quiet {QUICK}"),
         ]
 
     return start

@@ -9,6 +9,7 @@ import pytest
 from lz4.block import compress
 
 import hvmlite
+from boot.reporter import QUICK
 from hvmlite.guest.memory import PlanMemory
 from hvmlite.matrix import Baseline, GuestKind, Verdict, _initrd
 from hvmlite.matrix._ranges import settled
@@ -22,7 +23,7 @@ from matrix.reports import line
 pytestmark = pytest.mark.boot
 ONE_DOOR = {"memory": 16 << 20, "protocols": ["pvh"]}
 NAMES = ("6.12-cloud", "6.1-686-pae")
-LINE = 'console=ttyS0 panic=-1 hvmlite.test="a b"'
+LINE = f'console=ttyS0 {QUICK} hvmlite.test="a b"'
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,11 @@ from hvmlite import images
 from hvmlite.errors import PlacementError
 from hvmlite.guest.memory import PlanMemory
 from hvmlite.guest.place import place
-from hvmlite.model import BootInfo, Framebuffer, MemoryRange, MemoryType, Module, Offer
+from hvmlite.model import BootInfo, MemoryType, Module, Offer
 from hvmlite.protocols import multiboot1, multiboot2, pvh
+from makers.boot_infos import boot_infos, frames, reserved
 from makers.elf import Elf, Segment, notes_segment, phys32_entry
-from makers.multiboot import CODE, HOLE, MIB, START, elf, header1, header2, machine, symbols, tag
-
-PAGE = 0x1000
+from makers.multiboot import CODE, MIB, START, elf, header1, header2, machine, symbols, tag
 
 
 def everyone(bits):
@@ -31,35 +30,14 @@ def everyone(bits):
 
 
 KERNELS = {bits: everyone(bits) for bits in (32, 64)}
-lines = st.binary(max_size=300).map(lambda text: text.replace(b"\0", b" "))
-modules = st.builds(Module, st.binary(max_size=5000), lines)
-channel = st.tuples(st.integers(0, 255), st.integers(0, 255))
-frames = st.builds(
-    Framebuffer,
-    st.integers(0, (1 << 64) - 1),
-    *[st.integers(0, (1 << 32) - 1)] * 3,
-    st.integers(0, 255),
-    channel,
-    channel,
-    channel,
-)
-infos = st.builds(
-    BootInfo,
-    cmdline=lines,
-    modules=st.lists(modules, max_size=40).map(tuple),
-    framebuffer=st.one_of(st.none(), frames),
-)
+sizes = st.integers(0, (1 << 32) - 1)
+infos = boot_infos(frames(sizes, st.integers(0, 255)), 40)
 
 
 @st.composite
 def machines(draw):
     memory = draw(st.integers(4, 8192)) * MIB
-    reserved = [HOLE]
-    for start in draw(st.lists(st.integers(0x300, memory // PAGE), max_size=40)):
-        size = draw(st.integers(1, 64 * PAGE))
-        type_ = draw(st.sampled_from([*MemoryType, 12, 0xFFFFFFFF]))
-        reserved.append(MemoryRange(start * PAGE, start * PAGE + size, type_))
-    return machine(memory, reserved=reserved)
+    return machine(memory, reserved=draw(reserved(memory)))
 
 
 def handed_over(protocol, image, info, on):

@@ -32,6 +32,7 @@ def test_xens_domain_builder_takes_both_as_pvh(files, tmp_path):
         assert "Found PVH image" in said
 
 
+@pytest.mark.slow
 def test_grub_loads_them_at_addresses_of_single_pages(files, tmp_path):
     # pref_address and kernel_alignment are no multiples of 2 MiB.
     for name, answers in ask(files, tmp_path).items():
