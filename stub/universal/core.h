@@ -54,11 +54,12 @@ struct placed {
 	u64 source;		/* the kernel in the image */
 	bool zeroed;		/* whoever started the image has cleared what is behind its end */
 	bool over_stub;		/* the kernel's memory is where the stub lies */
+	u64 copy;		/* where the stub must be itself, 0 if it may stay */
 };
 
 /* start.S */
 extern u8 _start[], stack_end[];
-extern const u8 trap_stubs[TRAPS][8];
+extern const u8 trap_stubs[TRAPS][4];
 extern const u64 gdt[4];
 void start(void) NORETURN;
 void start_copy(u64 from) NORETURN;
@@ -108,11 +109,12 @@ u64 room_for_tables(u64 size);	/* 0: there is none, or it is not known yet */
 #define HIGHEST		(1ULL << 46)	/* of what Linux takes with 4-level paging */
 
 /* place.c */
+void choose_places(struct placed *placed);	/* nothing but the command line is copied yet */
 void place(struct placed *placed);
 void move_kernel(const struct placed *placed);
 u64 joined_command_line(void);
-u64 room_below_4g(u64 size);
 bool kernel_is_32(void);
+bool kernel_takes_five_levels(void);
 bool kernel_takes_high(void);	/* it, and what it is given, above 4 GiB */
 
 /* say.c: as stop(), with a number behind it */

@@ -20,16 +20,6 @@ u64 efi_word(u64 base, u32 bytes, u32 words)
 	return efi.width == sizeof(*at) ? *at : (u32)*at;
 }
 
-u64 efi_call(u64 function, u64 a, u64 b, u64 c, u64 d, u64 e)
-{
-	struct call32 call = { function, 0, { a, b, c, d, e } };
-
-	if (efi.width == sizeof(u64))
-		return ((u64 __attribute__((ms_abi)) (*)(u64, u64, u64, u64, u64))function)(a, b, c, d, e);
-	call_firmware32(call32, &call);
-	return (call.status & ~0u >> 1) | (u64)(call.status >> 31) << 63;
-}
-
 u64 efi_boot(u32 service, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	return efi_call(efi_word(efi.boot, TABLE_HEADER, service), a, b, c, d, e);
@@ -47,9 +37,9 @@ static void check_header(u64 table, u64 signature, u32 size, const char *what)
 	const u64 *header = reach(table, TABLE_HEADER, what);
 
 	if (header[0] != signature)
-		stop(what, header[0], "its signature is needed");
+		stop(what, header[0], "its signature is");
 	if (((u32 *)header)[3] < size)
-		stop(what, ((u32 *)header)[3], "a larger size is needed");
+		stop(what, ((u32 *)header)[3], "a larger size is");
 }
 
 void efi_begin(u64 image_handle, u64 system_table)
@@ -74,7 +64,7 @@ void efi_say(const char *text)
 	static char16 line[LINE];
 	static u32 size;
 
-	if (!efi.boot || !efi.console)
+	if (!efi.boot || efi.leaving || !efi.console)
 		return;
 	for (; *text; text++) {
 		if (size < LINE - 3)
@@ -98,12 +88,20 @@ static void free_pages(const struct range *module)
 		efi_boot(FREE_PAGES, module->start, 0, pages, 0, 0);	/* an address is two words */
 }
 
+static void free_pool(u64 memory)
+{
+	if (memory)
+		efi_boot(FREE_POOL, memory, 0, 0, 0, 0);
+}
+
 void efi_exit(void)
 {
-	if (!efi.boot)
+	if (!efi.boot || efi.leaving)
 		return;
 	while (handed.module_count > efi.others)
 		free_pages(&handed.modules[--handed.module_count]);
+	free_pool(efi.line);
+	free_pool(efi.map);
 	if (!efi.called)
 		efi_boot(EXIT, efi.handle, 1ULL << (8 * efi.width - 1) | LOAD_ERROR, 0, 0, 0);
 	else if (efi.width == sizeof(u64))

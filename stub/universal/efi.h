@@ -71,8 +71,10 @@ struct memory_descriptor {
 struct efi {
 	u64 handle, table;
 	u64 boot;	/* 0: they are gone, or were not found yet */
-	u64 console;
+	u64 console;	/* 0: there is none */
+	u64 line, map;	/* memory of its pool that we have */
 	u32 width;	/* bytes of a pointer */
+	bool leaving;	/* but for memory's they may be gone: UEFI 2.10, 7.4.6 */
 	bool called;	/* as a PE image's entry is, so that returning ends it */
 	u32 others;	/* modules that somebody else has allocated: the first ones */
 };
@@ -81,7 +83,6 @@ extern struct efi efi;
 
 /* efi.c */
 u64 efi_word(u64 base, u32 bytes, u32 words);
-u64 efi_call(u64 function, u64 a, u64 b, u64 c, u64 d, u64 e);
 u64 efi_boot(u32 service, u64 a, u64 b, u64 c, u64 d, u64 e);
 u64 efi_protocol(u64 handle, const struct guid *guid);	/* 0: it has none */
 void efi_begin(u64 image_handle, u64 system_table);
@@ -99,11 +100,9 @@ u64 next_initrd(const char16 *options, u64 count, u64 from, char16 *name, u64 ro
 /* from_efi_map.c. `own` is memory that may be used although a loader has allocated it: the image's. */
 void add_efi_map(struct handed *handed, const u8 *map, u64 size, u64 step, struct range own);
 
-/* efi_calls.S; those in 32-bit code are for call_firmware32() */
-struct call32 {
-	u32 function, status, arguments[7];
-};
-extern const u8 call32[], return32[];
+/* efi_calls.S; 32-bit code is for call_firmware32() */
+extern const u8 return32[];
+u64 efi_call(u64 function, u64 a, u64 b, u64 c, u64 d, u64 e);
 void return64(const struct entered *entered);
 
 #pragma GCC visibility pop

@@ -4,19 +4,61 @@
 #define LOAD_ERROR	1
 
 	.text
-/* EAX points to struct call32: a call of 32-bit firmware. All its functions are cdecl. */
+	.code64
+/*
+ * efi_call(): RDI is the function, RSI, RDX, RCX, R8, R9 are its arguments. 64-bit firmware has them
+ * in RCX, RDX, R8, R9 and on the stack, above room for those four; and the stack aligned to 16 bytes,
+ * which C of ours does not care for. 32-bit firmware may take two words for each of the last two.
+ */
+	.globl	efi_call
+	.hidden	efi_call
+efi_call:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	andq	$-16, %rsp
+	.rept	3
+	pushq	$0
+	.endr
+	pushq	%r9
+	pushq	%r8
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	cmpb	$32, entered + ENTERED_BITS(%rip)
+	je	1f
+	popq	%rcx
+	popq	%rdx
+	popq	%r8
+	popq	%r9
+	subq	$32, %rsp
+	call	*%rdi
+	leave
+	ret
+1:	pushq	%rdi
+	movq	%rsp, %rsi
+	leaq	call32(%rip), %rdi
+	call	call_firmware32
+	movl	(%rsp), %eax
+	addl	%eax, %eax
+	rcrq	$1, %rax			/* an error's highest bit is where 64-bit firmware has it */
+	leave
+	ret
+
+/*
+ * EAX points to the function and what it gets, 8 bytes each; its result is put over it. All are cdecl,
+ * and UEFI (2.3.2) wants the stack aligned to 16 bytes, as it was before we were called.
+ */
 	.code32
-	.globl	call32
-	.hidden	call32
 call32:
 	pushl	%ebx
+	subl	$12, %esp
 	movl	%eax, %ebx
-	.irp	number, 6, 5, 4, 3, 2, 1, 0	/* more than it may take, which does no harm */
-	pushl	8 + 4 * \number(%ebx)
+	.irp	number, 7, 6, 5, 4, 3, 2, 1	/* more than it may take, which does no harm */
+	pushl	8 * \number(%ebx)
 	.endr
 	call	*(%ebx)
-	movl	%eax, 4(%ebx)
-	addl	$28, %esp
+	movl	%eax, (%ebx)
+	addl	$40, %esp
 	popl	%ebx
 	ret
 

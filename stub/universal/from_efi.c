@@ -34,7 +34,7 @@ static void check_kernel(void)
 	u32 flags = *wrapped(XLOADFLAGS);
 
 	if (efi.width == 4 && !kernel_is_32() && !(flags & XLF_EFI_HANDOVER_32))
-		stop("xloadflags", flags, "EFI mixed mode or a 32-bit kernel is needed on 32-bit firmware");
+		stop("xloadflags", flags, "EFI mixed mode or a 32-bit kernel on 32-bit firmware is");
 }
 
 static void find_command_line(struct handed *handed, u64 image)
@@ -48,11 +48,12 @@ static void find_command_line(struct handed *handed, u64 image)
 	if (built_in)
 		room = built_in < room ? room - built_in - 1 : 0;
 	if (efi_boot(ALLOCATE_POOL, LOADER_DATA, room + 1, (u64)&line, 0, 0))
-		stop("command line", room, "as many bytes of free RAM are needed");
+		stop("command line", room, "as many bytes of free RAM are");
+	efi.line = line;
 	size = utf16_to_utf8(reach(options, size, "load options"), size / sizeof(char16),
 			     reach(line, room, "command line"), room);
 	if (size > room)
-		stop("command line", size, "no more bytes than the kernel takes are needed");
+		stop("command line", size, "no more bytes than the kernel takes are");
 	handed->command_line = line;
 	handed->command_line_size = size;
 }
@@ -129,31 +130,35 @@ static void leave(struct handed *handed, bool own_image)
 {
 	u64 size = 0, room, map = 0, key = 0, step = 0, status = EFI_SUCCESS;
 	u32 version = 0, tries = 0;
+	struct placed unused;
 
 	efi_boot(GET_MEMORY_MAP, (u64)&size, 0, (u64)&key, (u64)&step, (u64)&version);
 	if (step < sizeof(struct memory_descriptor) || step > EFI_PAGE)
-		stop("memory map", step, "descriptors of 0x28 to 0x1000 bytes are needed");
+		stop("memory map", step, "descriptors of 0x28 to 0x1000 bytes are");
 	room = size + SLACK * step;
 	if (efi_boot(ALLOCATE_POOL, LOADER_DATA, room, (u64)&map, 0, 0))
-		stop("memory map", room, "as many bytes of free RAM are needed");
+		stop("memory map", room, "as many bytes of free RAM are");
+	efi.map = map;
 	for (; tries < LEAVE_TRIES; tries++) {
 		size = room;
 		status = efi_boot(GET_MEMORY_MAP, (u64)&size, map, (u64)&key, (u64)&step, (u64)&version);
 		if (status)
 			break;
+		handed->map_count = handed->kept_count = 0;
+		put_map(handed, map, size, step, version, own_image);
+		keep_setup_data(handed);
+		/* What has no place is said while the firmware shows it, and can start something else. */
+		if (!tries)
+			choose_places(&unused);
 		status = efi_boot(EXIT_BOOT_SERVICES, efi.handle, key, 0, 0, 0);
 		if (!status) {
 			asm volatile("cli");	/* nobody handles interrupts any more */
 			efi.boot = 0;
-			put_map(handed, map, size, step, version, own_image);
 			return;
 		}
-		efi.console = 0;	/* it may be gone already */
+		efi.leaving = true;	/* even so: there is nothing to go back to */
 	}
-	/* Even a call that failed may have ended all services but memory's: nothing to go back to. */
-	if (tries)
-		efi.boot = 0;
-	stop("exit boot services", status, "success is needed");
+	stop("exit boot services", status, "success is");
 }
 
 /* What the firmware knows whoever started us. */
@@ -185,10 +190,11 @@ void from_efi(struct handed *handed, u64 image_handle, u64 system_table, u64 zer
 	if (zero_page) {
 		from_linux_page(handed, zero_page);
 		efi.others = handed->module_count;
+		read_setup_data(handed);	/* of memory the firmware knows better */
 	} else {
 		image = efi_protocol(image_handle, &loaded_image_guid);
 		if (!image)
-			stop("image handle", image_handle, "one of a loaded image is needed");
+			stop("image handle", image_handle, "one of a loaded image is");
 		find_command_line(handed, image);
 		handed->zero_page[TYPE_OF_LOADER] = LOADER;
 	}

@@ -44,7 +44,7 @@ static u64 add(struct handed *handed, u64 size)
 	if (pages >> 32 ||
 	    (efi_boot(ALLOCATE_PAGES, MAX_ADDRESS, LOADER_DATA, pages, (u64)&address, 0) &&
 	     efi_boot(ALLOCATE_PAGES, ANY_PAGES, LOADER_DATA, pages, (u64)&address, 0)))
-		stop("initrd", size, "as many bytes of free RAM are needed");
+		stop("initrd", size, "as many bytes of free RAM are");
 	add_module(handed, address, size);
 	return address;
 }
@@ -66,7 +66,7 @@ static bool load_offered(struct handed *handed)
 	if (status == EFI_BUFFER_TOO_SMALL && size)
 		status = efi_call(load, loader, path, 0, (u64)&size, add(handed, size));
 	if (status)
-		stop("initrd", status, "success of EFI_LOAD_FILE2 is needed");
+		stop("initrd", status, "success of EFI_LOAD_FILE2 is");
 	return true;
 }
 
@@ -84,7 +84,7 @@ static void read_file(struct handed *handed, u64 file)
 	while (left) {
 		size = left < CHUNK ? left : CHUNK;
 		if (efi_call(efi_word(file, FILE_READ), file, (u64)&size, to, 0, 0) || !size)
-			stop("initrd=", left, "to read as many bytes more is needed");
+			stop("initrd=", left, "to read as many bytes more is");
 		to += size;
 		left -= size;
 	}
@@ -101,17 +101,17 @@ static void load_named(struct handed *handed, u64 image)
 		return;
 	while ((at = next_initrd(options, size / sizeof(*options), at, name, NAME_MAX))) {
 		if (name[NAME_MAX - 1])
-			stop("initrd=", NAME_MAX, "a shorter name is needed");
+			stop("initrd=", NAME_MAX, "a shorter name is");
 		if (!root) {
 			u64 system = efi_protocol(efi_word(image, IMAGE_DEVICE), &file_system_guid);
 
 			if (!system || efi_call(efi_word(system, SYSTEM_OPEN_VOLUME), system, (u64)&root, 0, 0, 0))
-				stop_text("initrd=", "files where the image came from are needed");
+				stop_text("initrd=", "files where the image came from are");
 		}
 		file = 0;
 		/* 32-bit firmware takes two words for each of the last two. */
 		if (efi_call(efi_word(root, FILE_OPEN), root, (u64)&file, (u64)name, MODE_READ, 0))
-			stop("initrd=", at, "a file of the name that ends there is needed");
+			stop("initrd=", at, "a file of the name that ends there is");
 		read_file(handed, file);
 		efi_call(efi_word(file, FILE_CLOSE), file, 0, 0, 0, 0);
 	}

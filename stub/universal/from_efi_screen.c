@@ -67,14 +67,16 @@ void find_screen(struct handed *handed)
 	if (efi_boot(LOCATE_HANDLE_BUFFER, BY_PROTOCOL, (u64)&graphics_guid, 0, (u64)&count, (u64)&handles))
 		return;
 	for (u64 i = 0; i < count; i++) {
-		u64 one = efi_word(handles, 0, i), graphics = efi_protocol(one, &graphics_guid), console, its;
+		u64 one = efi_word(handles, 0, i), graphics = efi_protocol(one, &graphics_guid), its, unused;
+		bool console;
 
 		if (!graphics)
 			continue;
 		its = efi_word(graphics, GRAPHICS_MODE);
 		if (info_of(its)->format > PIXELS_MASKS)
 			continue;
-		console = efi_protocol(one, &console_guid);
+		/* EDK2's has no interface. */
+		console = !efi_boot(HANDLE_PROTOCOL, one, (u64)&console_guid, (u64)&unused, 0, 0);
 		if (mode && !console)
 			continue;
 		mode = its;
@@ -82,6 +84,7 @@ void find_screen(struct handed *handed)
 		if (console)
 			break;
 	}
+	efi_boot(FREE_POOL, handles, 0, 0, 0, 0);
 	if (!mode)
 		return;
 	fill((struct screen_info *)handed->zero_page, mode);

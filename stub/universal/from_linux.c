@@ -34,7 +34,7 @@ void from_linux_page(struct handed *handed, u64 zero_page)
 
 	memcpy(page, reach(zero_page, 0x1000, "zero page"), 0x1000);
 	if (*(u32 *)(page + HEADER_MAGIC) != HDRS)
-		stop("header", *(u32 *)(page + HEADER_MAGIC), "\"HdrS\" is needed");
+		stop("header", *(u32 *)(page + HEADER_MAGIC), "\"HdrS\" is");
 	if (page[SENTINEL])
 		sanitize(page);
 	page[SENTINEL] = 0;
@@ -61,7 +61,7 @@ static void add_memory_map(struct handed *handed)
 	u32 count = page[E820_ENTRIES], kib;
 
 	if (count > 128)
-		stop("e820_entries", count, "no more than 0x80 are needed");
+		stop("e820_entries", count, "no more than 0x80 are");
 	if (count >= 2) {
 		add_entries(handed, (struct e820_entry *)(page + E820_TABLE), count);
 		return;
@@ -82,13 +82,15 @@ static struct setup_data *node_at(u64 address)
 }
 
 /* What the nodes say of memory is part of the map; they stay where they are. */
-static void read_setup_data(struct handed *handed, u64 address)
+void read_setup_data(struct handed *handed)
 {
+	u64 address = *(u64 *)(handed->zero_page + SETUP_DATA);
+
 	for (u32 count = 1; address; count++) {
 		const struct setup_data *node = node_at(address);
 
 		if (count > MAX_KEPT)
-			stop("setup_data", count, "no more than 0x40 nodes are needed");
+			stop("setup_data", count, "no more than 0x40 nodes are");
 		if (node->type == SETUP_E820_EXT)
 			add_entries(handed, (struct e820_entry *)(node + 1),
 				    node->len / sizeof(struct e820_entry));
@@ -100,13 +102,16 @@ static void read_setup_data(struct handed *handed, u64 address)
 static void keep_told(struct handed *handed, u64 start, u64 size, const char *what)
 {
 	if (!in_ram(start, size))
-		stop(what, start, "a range in the memory map's RAM is needed");
+		stop(what, start, "a range in the memory map's RAM is");
 	check_not_ours(start, size, what);
 	keep(handed, start, size);
 }
 
-/* The map's continuation leaves the list, since it is not the kernel's any more. */
-static void keep_setup_data(struct handed *handed)
+/*
+ * The map's continuation leaves the list, since it is not the kernel's any more. It is kept all the same:
+ * nodes that lie in each other change as links are written, and keep() is what ends a list without end.
+ */
+void keep_setup_data(struct handed *handed)
 {
 	u64 *link = (u64 *)(handed->zero_page + SETUP_DATA);
 
@@ -115,12 +120,12 @@ static void keep_setup_data(struct handed *handed)
 		struct setup_indirect *more = (struct setup_indirect *)(node + 1);
 
 		if (!in_ram(*link, sizeof(*node) + node->len))
-			stop("setup_data", *link, "a range in the memory map's RAM is needed");
+			stop("setup_data", *link, "a range in the memory map's RAM is");
+		keep(handed, *link, sizeof(*node) + node->len);
 		if (node->type == SETUP_E820_EXT) {
 			*link = node->next;
 			continue;
 		}
-		keep(handed, *link, sizeof(*node) + node->len);
 		if (node->type == SETUP_INDIRECT && node->len >= sizeof(*more))
 			keep_told(handed, more->addr, more->len, "setup_indirect");
 		link = reach(*link, sizeof(*link), "setup_data");	/* its first field */
@@ -134,10 +139,12 @@ void from_linux(struct handed *handed, u64 zero_page)
 
 	from_linux_page(handed, zero_page);
 	add_memory_map(handed);
-	read_setup_data(handed, *(u64 *)(page + SETUP_DATA));
+	read_setup_data(handed);
 	keep_setup_data(handed);
 	signature = *(u32 *)(page + EFI_INFO);
-	if (signature == EL64 || signature == EL32)
+	if (signature == EL64 || signature == EL32) {
+		check_efi_map(handed);
 		keep_told(handed, wide(page, EFI_MEMMAP, EFI_MEMMAP_HIGH),
 			  *(u32 *)(page + EFI_MEMMAP_SIZE), "efi_memmap");
+	}
 }

@@ -57,11 +57,11 @@ static void read_modules(struct handed *handed, const struct info *info)
 	if (!(info->flags & MODS) || !info->mods_count)
 		return;
 	if (info->mods_count > MAX_MODULES)
-		stop("mods_count", info->mods_count, "at most 0x40 needed");
+		stop("mods_count", info->mods_count, "at most 0x40");
 	list = reach(info->mods_addr, info->mods_count * sizeof(*list), "mods_addr");
 	for (u32 i = 0; i < info->mods_count; i++) {
 		if (list[i].end < list[i].start)
-			stop("mod_end", list[i].end, "an end that is not below the start needed");
+			stop("mod_end", list[i].end, "an end that is not below the start");
 		if (list[i].end > list[i].start)
 			add_module(handed, list[i].start, list[i].end - list[i].start);
 	}
@@ -72,15 +72,15 @@ static void read_map(struct handed *handed, const struct info *info)
 	const u8 *map;
 
 	if (info->mmap_length > MAX_MAP_BYTES)
-		stop("mmap_length", info->mmap_length, "at most 0x10000 needed");
+		stop("mmap_length", info->mmap_length, "at most 0x10000");
 	map = reach(info->mmap_addr, info->mmap_length, "mmap_addr");
 	for (u64 at = 0; at < info->mmap_length;) {
 		const struct record *record = (const struct record *)(map + at);
 
 		if (info->mmap_length - at < sizeof(*record))
-			stop("mmap_length", info->mmap_length, "whole records needed");
+			stop("mmap_length", info->mmap_length, "whole records");
 		if (record->size < LEAST_RECORD)
-			stop("memory map record size", record->size, "0x14 or more needed");
+			stop("memory map record size", record->size, "0x14 or more");
 		add_map(handed, record->addr, record->len, e820_type(record->type));
 		at += (u64)record->size + sizeof(record->size);
 	}
@@ -108,7 +108,7 @@ void from_multiboot1(struct handed *handed, u64 address)
 	else if (info->flags & MEMORY)
 		add_meminfo(handed, info->mem_lower, info->mem_upper);
 	if (!handed->map_count)
-		stop("flags", info->flags, "a memory map or memory sizes needed");
+		stop("flags", info->flags, "a memory map or memory sizes");
 	read_modules(handed, info);
 	read_screen(handed, info);
 	if (info->flags & APM_TABLE && info->apm_table)

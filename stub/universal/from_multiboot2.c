@@ -18,28 +18,54 @@ struct tag {
 	u8 body[];
 } PACKED;
 
-struct kind {
-	char name[19];		/* what a message calls it */
-	u8 size;		/* bytes that it has at least, beside the head; VBE has more */
+/* Bytes that it has at least, beside the head; VBE has more. */
+static const u8 least[TYPES] = {
+	[CMDLINE] = 1,
+	[LOADER_NAME] = 1,
+	[MODULE] = 8,
+	[MEMINFO] = 8,
+	[MEMORY_MAP] = 8,
+	[VBE] = 8,
+	[FRAMEBUFFER] = 22,
+	[APM] = 20,
+	[EFI32] = 4,
+	[EFI64] = 8,
+	[RSDP_OLD] = 20,
+	[RSDP_NEW] = 36,
+	[EFI_MAP] = 8,
+	[EFI32_HANDLE] = 4,
+	[EFI64_HANDLE] = 8,
 };
 
-static const struct kind kinds[TYPES] = {
-	[CMDLINE] = { "command line tag", 1 },
-	[LOADER_NAME] = { "loader name tag", 1 },
-	[MODULE] = { "module tag", 8 },
-	[MEMINFO] = { "memory size tag", 8 },
-	[MEMORY_MAP] = { "memory map tag", 8 },
-	[VBE] = { "VBE tag", 8 },
-	[FRAMEBUFFER] = { "framebuffer tag", 22 },
-	[APM] = { "APM tag", 20 },
-	[EFI32] = { "EFI32 table tag", 4 },
-	[EFI64] = { "EFI64 table tag", 8 },
-	[RSDP_OLD] = { "RSDP tag", 20 },
-	[RSDP_NEW] = { "RSDP tag", 36 },
-	[EFI_MAP] = { "EFI map tag", 8 },
-	[EFI32_HANDLE] = { "EFI32 handle tag", 4 },
-	[EFI64_HANDLE] = { "EFI64 handle tag", 8 },
-};
+/* What a message calls a tag that may be too small: one of each type, in their order. */
+static const char *name_of(u32 type)
+{
+	const char *name = "\0"
+		"command line tag\0"
+		"loader name tag\0"
+		"module tag\0"
+		"memory size tag\0"
+		"\0"
+		"memory map tag\0"
+		"VBE tag\0"
+		"framebuffer tag\0"
+		"\0"
+		"APM tag\0"
+		"EFI32 table tag\0"
+		"EFI64 table tag\0"
+		"\0"
+		"RSDP tag\0"
+		"RSDP tag\0"
+		"\0"
+		"EFI map tag\0"
+		"\0"
+		"EFI32 handle tag\0"
+		"EFI64 handle tag";
+
+	while (type)
+		type -= !*name++;
+	return name;
+}
 
 struct vbe {
 	u16 mode, interface_seg, interface_off, interface_len;
@@ -76,7 +102,7 @@ static u64 string(const struct tag *tag)
 	while (size < most && tag->body[size])
 		size++;
 	if (size == most)
-		stop(kinds[tag->type].name, tag->size, "a string with its NUL needed");
+		stop(name_of(tag->type), tag->size, "a string with its NUL");
 	return size;
 }
 
@@ -85,7 +111,7 @@ static void read_module(struct handed *handed, const struct tag *tag)
 	const u32 start = word(tag, 0), end = word(tag, 1);
 
 	if (end < start)
-		stop("mod_end", end, "an end that is not below the start needed");
+		stop("mod_end", end, "an end that is not below the start");
 	if (end > start)
 		add_module(handed, start, end - start);
 }
@@ -97,7 +123,7 @@ static void read_tags(struct handed *handed, u64 address, const struct tag **fou
 	const u32 total = info[0];
 
 	if (total < 16 || total > MAX_SIZE)
-		stop("total_size", total, "0x10 to 0x1000000 needed");
+		stop("total_size", total, "0x10 to 0x1000000");
 	reach(address, total, "information");
 	for (u32 at = 8, count = 0;; count++) {
 		const struct tag *tag = (const struct tag *)(address + at);
@@ -106,16 +132,16 @@ static void read_tags(struct handed *handed, u64 address, const struct tag **fou
 		if (at < total && total - at < sizeof(*tag) && *(const u8 *)tag == END)
 			return;
 		if (at > total || total - at < sizeof(*tag))
-			stop("total_size", total, "an end tag within it needed");
+			stop("total_size", total, "an end tag within it");
 		if (tag->size < sizeof(*tag) || tag->size > total - at)
-			stop("tag size", tag->size, "8 or more within total_size needed");
+			stop("tag size", tag->size, "8 or more within total_size");
 		if (tag->type == END)
 			return;
 		if (count == MAX_TAGS)
-			stop("tags", count, "an end tag behind at most 0x1000 needed");
+			stop("tags", count, "an end tag behind at most 0x1000");
 		if (tag->type < TYPES) {
-			if (tag->size - sizeof(*tag) < kinds[tag->type].size)
-				stop(kinds[tag->type].name, tag->size, "a larger size needed");
+			if (tag->size - sizeof(*tag) < least[tag->type])
+				stop(name_of(tag->type), tag->size, "a larger size");
 			found[tag->type] = tag;
 		}
 		if (tag->type == MODULE)
@@ -144,7 +170,7 @@ static void read_map(struct handed *handed, const struct tag **found)
 		const u32 size = tag->size - sizeof(*tag) - 8;
 
 		if (entry_size < sizeof(struct record))
-			stop("memory map entry_size", entry_size, "0x18 or more needed");
+			stop("memory map entry_size", entry_size, "0x18 or more");
 		for (u32 i = 0; i < size / entry_size; i++) {
 			const struct record *record =
 				(const struct record *)(tag->body + 8 + i * entry_size);
@@ -155,7 +181,7 @@ static void read_map(struct handed *handed, const struct tag **found)
 	if (!handed->map_count && found[MEMINFO])
 		add_meminfo(handed, word(found[MEMINFO], 0), word(found[MEMINFO], 1));
 	if (!handed->map_count)
-		stop_text("memory map tag", "none, or no record in it, one needed");
+		stop_text("memory map tag", "none, or no record in it, one");
 }
 
 static void read_screen(struct handed *handed, const struct tag **found, int efi)
@@ -172,7 +198,7 @@ static void read_screen(struct handed *handed, const struct tag **found, int efi
 		const u8 *colours = tag->body + sizeof(*frame) + 2;	/* a reserved half word */
 
 		if (frame->type == FRAMEBUFFER_RGB && tag->size < 38)
-			stop("framebuffer tag", tag->size, "the six bytes of its colours needed");
+			stop("framebuffer tag", tag->size, "the six bytes of its colours");
 		set_framebuffer(handed, frame, colours, efi ? VIDEO_TYPE_EFI : VIDEO_TYPE_VLFB);
 	}
 }
@@ -189,7 +215,7 @@ static void read_efi(struct handed *handed, const struct tag **found)
 		return;
 	__builtin_memcpy(&signature, reach(table, SERVICES_SIZE, "EFI system table"), 8);
 	if (signature != EFI_SYSTEM_TABLE)
-		stop("EFI system table", signature, "0x5453595320494249 (IBI SYST) needed");
+		stop("EFI system table", signature, "0x5453595320494249 (IBI SYST)");
 	efi->signature = found[EFI64] ? EL64 : EL32;
 	efi->systab = table;
 	efi->systab_hi = table >> 32;
@@ -198,6 +224,7 @@ static void read_efi(struct handed *handed, const struct tag **found)
 	efi->memmap = (u64)map->body + 8;
 	efi->memmap_hi = ((u64)map->body + 8) >> 32;
 	efi->memmap_size = map->size - sizeof(*map) - 8;
+	check_efi_map(handed);
 	keep(handed, (u64)map->body + 8, efi->memmap_size);
 }
 
@@ -223,7 +250,7 @@ void from_multiboot2(struct handed *handed, u64 info)
 		const u64 table = either(found[EFI32], found[EFI64]);
 
 		if (!handle || !table)
-			stop_text("EFI handle and table tags", "one is missing, both are needed");
+			stop_text("EFI handle and table tags", "one is missing, both are");
 		leave_efi(handed, handle, table);	/* knows the map, the screen and the RSDP */
 		return;
 	}

@@ -35,9 +35,9 @@ static void read_modules(struct handed *handed, const struct start_info *info)
 	if (!info->nr_modules)
 		return;		/* whatever the address says */
 	if (info->nr_modules > MAX_MODULES)
-		stop("nr_modules", info->nr_modules, "at most 0x40 needed");
+		stop("nr_modules", info->nr_modules, "at most 0x40");
 	if (!info->modlist_paddr)
-		stop("modlist_paddr", 0, "the address of a list needed");
+		stop("modlist_paddr", 0, "the address of a list");
 	list = reach(info->modlist_paddr, info->nr_modules * sizeof(*list), "modlist_paddr");
 	for (u32 i = 0; i < info->nr_modules; i++)
 		if (list[i].size)
@@ -49,9 +49,9 @@ static void read_map(struct handed *handed, const struct start_info *info)
 	const struct memmap_entry *map;
 
 	if (info->memmap_entries > MAX_MAP)
-		stop("memmap_entries", info->memmap_entries, "at most 0x400 needed");
+		stop("memmap_entries", info->memmap_entries, "at most 0x400");
 	if (!info->memmap_paddr)
-		stop("memmap_paddr", 0, "the address of a memory map needed");
+		stop("memmap_paddr", 0, "the address of a memory map");
 	map = reach(info->memmap_paddr, info->memmap_entries * sizeof(*map), "memmap_paddr");
 	for (u32 i = 0; i < info->memmap_entries; i++)
 		add_map(handed, map[i].addr, map[i].size, told_type(map[i].type));
@@ -63,10 +63,10 @@ static void ask_xen(struct handed *handed, bool xen)
 	u32 count;
 
 	if (!xen)
-		stop_text("memory map", "none, one needed: only on Xen it can be asked for");
+		stop_text("memory map", "none, and no Xen to ask for it, one is");
 	count = xen_memory_map(handed->map, MAX_MAP);
 	if (!count)
-		stop_text("memory map", "none from Xen, 1 to 1024 records needed");
+		stop_text("memory map", "none from Xen, 1 to 1024 records");
 	for (u32 i = 0; i < count; i++) {
 		const struct e820_entry entry = handed->map[i];
 
@@ -82,7 +82,7 @@ void from_pvh(struct handed *handed, u64 start_info)
 	handed->way = "pvh";
 	info = reach(start_info, V0_SIZE, "start_info");
 	if (info->magic != MAGIC)
-		stop("start_info magic", info->magic, "0x336ec578 needed");
+		stop("start_info magic", info->magic, "0x336ec578");
 	handed->zero_page[TYPE_OF_LOADER] = xen ? LOADER_XEN : LOADER_OTHER;
 	if (info->cmdline_paddr) {
 		handed->command_line = info->cmdline_paddr;

@@ -1,4 +1,5 @@
 /* What the decoders fill in. */
+#include "boot_params.h"
 #include "core.h"
 
 static u8 zero_page[4096] __attribute__((section(".bss.pages"), aligned(4096)));
@@ -17,9 +18,9 @@ void add_map(struct handed *handed, u64 start, u64 size, u32 type)
 	struct e820_entry *entry = &handed->map[handed->map_count];
 
 	if (handed->map_count == MAX_MAP)
-		stop("memory map", MAX_MAP + 1, "no more entries than 0x400 are needed");
+		stop("memory map", MAX_MAP + 1, "no more entries than 0x400 are");
 	if (size && start + size - 1 < start)
-		stop("memory map", start, "an entry that does not wrap around is needed");
+		stop("memory map", start, "an entry that does not wrap around is");
 	handed->map_count++;
 	entry->start = start;
 	entry->size = size;
@@ -31,9 +32,9 @@ void add_module(struct handed *handed, u64 start, u64 size)
 	struct range *module = &handed->modules[handed->module_count];
 
 	if (handed->module_count == MAX_MODULES)
-		stop("modules", MAX_MODULES + 1, "no more than 0x40 are needed");
+		stop("modules", MAX_MODULES + 1, "no more than 0x40 are");
 	if (size && start + size - 1 < start)
-		stop("module", start, "one that does not wrap around is needed");
+		stop("module", start, "one that does not wrap around is");
 	handed->module_count++;
 	module->start = start;
 	module->size = size;
@@ -44,8 +45,17 @@ void keep(struct handed *handed, u64 start, u64 size)
 	struct range *kept = &handed->kept[handed->kept_count];
 
 	if (handed->kept_count == MAX_KEPT)
-		stop("setup_data", MAX_KEPT + 1, "no more than 0x40 nodes are needed");
+		stop("setup_data", MAX_KEPT + 1, "no more than 0x40 nodes are");
 	handed->kept_count++;
 	kept->start = start;
 	kept->size = size;
+}
+
+/* Linux divides by the size early. What is behind the last whole descriptor it leaves alone, as we do. */
+void check_efi_map(const struct handed *handed)
+{
+	u32 step = ((const struct efi_info *)(handed->zero_page + EFI_INFO))->memdesc_size;
+
+	if (step < 0x28 || step > 0x1000)
+		stop("memory map", step, "descriptors of 0x28 to 0x1000 bytes are");
 }

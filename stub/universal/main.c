@@ -27,9 +27,14 @@ static bool is_at(u64 address, u64 magic, u64 size)
 	return there && !memcmp(there, &magic, size);
 }
 
+/*
+ * By Linux's header. The file's first sectors have it too, and a firmware's registers or stack often
+ * point to them: they are one if a loader copied them, as GRUB's linuxefi does, and says who it is.
+ */
 static bool is_zero_page(u64 address)
 {
-	return is_at(address + HEADER_MAGIC, HDRS, 4);
+	return is_at(address + HEADER_MAGIC, HDRS, 4) &&
+	       (!is_at(address, DOS_MAGIC, 2) || !is_at(address + TYPE_OF_LOADER, 0, 1));
 }
 
 /*
@@ -60,23 +65,15 @@ static bool decode_linux(const char *way)
 	return true;
 }
 
-/* A PE entry's stack has anything there: often where the image is, which has Linux's header too. */
-static u64 handover_page(u64 address)
-{
-	return is_zero_page(address) && !is_at(address, DOS_MAGIC, 2) ? address : 0;
-}
-
 /* cdecl: where to return to, the handle, the system table and, in a handover, the zero page. */
 static bool decode_efi32(void)
 {
 	const u32 *stack = may_reach(entered.rsp, 16);
-	u64 page;
 
 	if (!stack || !is_system_table(stack[2]))
 		return false;
-	page = handover_page(stack[3]);
-	entered.handover = page != 0;
-	from_efi(&handed, stack[1], stack[2], page);
+	entered.handover = is_zero_page(stack[3]);
+	from_efi(&handed, stack[1], stack[2], entered.handover ? stack[3] : 0);
 	return true;
 }
 
@@ -135,12 +132,7 @@ static void check_image(void)
 	const struct params *image = params();
 
 	if (image->magic != PARAMS_MAGIC || image->version != PARAMS_VERSION)
-		stop("image", image->magic, "what \"hvmlite wrap\" writes is needed");
-}
-
-static bool kernel_takes_five_levels(void)
-{
-	return !kernel_is_32() && *wrapped(XLOADFLAGS) & XLF_5LEVEL;
+		stop("image", image->magic, "what \"hvmlite wrap\" writes is");
 }
 
 static struct placed placed;
@@ -176,17 +168,6 @@ void start_copy(u64 from)
 	enter();
 }
 
-/*
- * What the kernel gets is in scratch memory, and to leave 64-bit mode the code must be below 4 GiB
- * too: EFI may have put us above. And a kernel with one address only may have to lie where we do.
- */
-static bool needs_copy(void)
-{
-	return placed.over_stub ||
-	       ((u64)_start >> 32 &&
-		(!kernel_takes_high() || (has_five_levels() && !kernel_takes_five_levels())));
-}
-
 void start(void)
 {
 	bool known;
@@ -201,13 +182,13 @@ void start(void)
 		own_pages();
 	known = entered.bits == 64 ? decode64() : decode32();
 	if (!known)
-		stop_text("start", "the registers of a boot protocol are needed");
+		stop_text("start", "the registers of a boot protocol are");
 	if (entered.bits == 64)
 		own_segments();
 	placed.zeroed = !by_linux && !entered.handover;
 	place(&placed);
 	may_reach(0, LOW);	/* Linux keeps a trampoline there for 5-level paging */
-	if (needs_copy())
-		go_on_in_copy(room_below_4g(SCRATCH_END));
+	if (placed.copy)
+		go_on_in_copy((u64)reach(placed.copy, SCRATCH_END, "stub"));
 	enter();
 }

@@ -39,7 +39,7 @@ static table *next_table(void)
 	if (tables_used < TABLES)
 		return &tables[tables_used++];
 	if (!free_count)
-		stop_text("memory", "too many addresses far from each other, fewer are needed");
+		stop_text("memory", "too many addresses far from each other, fewer are");
 	next = &free_tables[--free_count];
 	for (u32 i = 0; i < 512; i++)
 		(*next)[i] = 0;
@@ -104,17 +104,42 @@ static u8 address_bits(void)
 	return known;
 }
 
+/*
+ * The end of the page by which the firmware's tables, which are mapped under their own addresses, have
+ * it, or 0: UEFI 2.3.4 promises no more than what its memory map tells of. Its handler of exceptions
+ * would not come back.
+ */
+static u64 end_of_theirs(u64 address)
+{
+	const table *at = (const table *)(entered.cr3 & ADDRESS);
+
+	for (u32 shift = entered.cr4 & CR4_LA57 ? 48 : 39;; shift -= 9) {
+		u64 entry = (*at)[address >> shift & 511];
+
+		if (!(entry & PRESENT))
+			return 0;
+		if (shift == 12 || (shift < 39 && entry & LARGE))
+			return ((address >> shift) + 1) << shift;
+		at = (const table *)(entry & ADDRESS);
+	}
+}
+
 /* What is wrong with a range of addresses. */
 static const char *wrong(u64 address, u64 size)
 {
 	u64 last = address + (size ? size - 1 : 0);
 
 	if (last < address)
-		return "a range that does not wrap around is needed";
+		return "a range that does not wrap around is";
 	if (last >> 36 && last >> address_bits())
-		return "an address that the processor has is needed";
+		return "an address that the processor has is";
 	if (last >> 47)
-		return "an address that 4-level paging can map is needed";
+		return "an address that 4-level paging can map is";
+	for (u64 at = address; foreign && size && at <= last;) {
+		at = end_of_theirs(at);
+		if (!at)
+			return "an address that the firmware has mapped is";
+	}
 	return 0;
 }
 
@@ -132,7 +157,7 @@ static void *map(u64 address, u64 size)
 void check_not_ours(u64 address, u64 size, const char *what)
 {
 	if (overlap(address, size, (u64)_start, SCRATCH_END))
-		stop(what, address, "memory that the stub does not lie in is needed");
+		stop(what, address, "memory that the stub does not lie in is");
 }
 
 static void *reach_part(u64 address, u64 size, const char *what)
@@ -156,13 +181,13 @@ void *may_reach(u64 address, u64 size)
 	return wrong(address, size) ? 0 : map(address, size);
 }
 
-/* As far as the next page, which may not be there. */
+/* As far as the next page, which may not be there: the firmware's are small ones. */
 u64 reach_string(u64 address, u64 most, const char *what)
 {
 	u64 at = address;
 
 	while (at - address <= most) {
-		u64 left = LARGE_SIZE - (at & (LARGE_SIZE - 1));
+		u64 left = PAGE_SIZE - (at & (PAGE_SIZE - 1));
 		bool found;
 
 		if (left > most + 1 - (at - address))
@@ -174,7 +199,7 @@ u64 reach_string(u64 address, u64 most, const char *what)
 			return at - 1 - address;
 		}
 	}
-	stop(what, address, "a NUL at its end is needed");
+	stop(what, address, "a NUL at its end is");
 }
 
 struct gate {

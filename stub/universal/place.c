@@ -5,6 +5,8 @@
 #include "core.h"
 #include "boot_params.h"
 
+#define RESERVED_LEAST	0x10000
+#define LONGEST		0x1000000	/* of what Linux before 5.9 reads on our page tables */
 #define COMMAND_LINE	0x1000		/* the kernel reads 2048 bytes, however long the line is */
 
 static char command_line[COMMAND_LINE];
@@ -19,6 +21,11 @@ bool kernel_takes_high(void)
 	return !kernel_is_32() && *wrapped(XLOADFLAGS) & XLF_CAN_BE_LOADED_ABOVE_4G;
 }
 
+bool kernel_takes_five_levels(void)
+{
+	return !kernel_is_32() && *wrapped(XLOADFLAGS) & XLF_5LEVEL;
+}
+
 /* What was built in, a space, what was handed over: Linux lets the later one win. */
 static void join_command_line(u64 built_in, u64 handed_in)
 {
@@ -29,7 +36,7 @@ static void join_command_line(u64 built_in, u64 handed_in)
 	if (most >= COMMAND_LINE)
 		most = COMMAND_LINE - 1;
 	if (size > most)
-		stop("command line", size, "no more characters than the kernel takes are needed");
+		stop("command line", size, "no more characters than the kernel takes are");
 	memcpy(at, reach((u64)_start + params()->command_line_offset, built_in, "command line"),
 	       built_in);
 	at += built_in;
@@ -46,14 +53,14 @@ static void check_memory(void)
 	for (u32 i = 0; i < handed.map_count; i++)
 		ram |= is_ram(&handed.map[i]) && handed.map[i].size;
 	if (!ram)
-		stop("memory map", handed.map_count, "an entry that is RAM is needed");
+		stop("memory map", handed.map_count, "an entry that is RAM is");
 	for (u32 i = 0; i < handed.module_count; i++) {
 		const struct range *module = &handed.modules[i];
 
 		if (!in_ram(module->start, module->size))
-			stop("module", module->start, "a range in the memory map's RAM is needed");
+			stop("module", module->start, "a range in the memory map's RAM is");
 		if (overlap(module->start, module->size, (u64)_start, image))
-			stop("module", module->start, "one that is not in the image is needed");
+			stop("module", module->start, "one that is not in the image is");
 	}
 }
 
@@ -95,7 +102,7 @@ static u64 place_kernel(u64 source)
 		taken_count = all;
 	}
 	if (!at)
-		stop("kernel", params()->kernel_memory, "as many bytes of free RAM are needed");
+		stop("kernel", params()->kernel_memory, "as many bytes of free RAM are");
 	return at;
 }
 
@@ -103,15 +110,6 @@ static u64 place_kernel(u64 source)
 static u64 behind_piece(u64 end)
 {
 	return ((end + 3) & -4ULL) + 4;
-}
-
-static u64 copy_piece(u64 end, const struct range *piece, bool first)
-{
-	u64 at = first ? end : behind_piece(end);
-
-	memset((void *)end, 0, at - end);
-	memcpy((void *)at, reach(piece->start, piece->size, "module"), piece->size);
-	return at + piece->size;
 }
 
 static u64 find_initrd(u64 size)
@@ -122,9 +120,8 @@ static u64 find_initrd(u64 size)
 	if (!at && kernel_takes_high())
 		at = find_room(size, PAGE_SIZE, FOUR_GIB, HIGHEST);
 	if (!at)
-		stop("initrd", size, "as many bytes of free RAM are needed");
+		stop("initrd", size, "as many bytes of free RAM are");
 	mark_taken(at, size);
-	reach(at, size, "initrd");
 	return at;
 }
 
@@ -137,35 +134,53 @@ static bool initrd_may_stay(const struct range *piece, u64 kernel)
 }
 
 /* The one that was built in, then what was handed over. */
-static void place_initrd(struct placed *placed)
+static struct range piece(u32 number)
 {
 	struct range built_in = { (u64)_start + params()->initrd_offset, params()->initrd_size };
-	const struct range *piece, *one = 0;
-	u64 size = 0, end;
+
+	return number ? handed.modules[number - 1] : built_in;
+}
+
+static void place_initrd(struct placed *placed)
+{
+	struct range one, last = { 0 };
+	u64 size = 0;
 	u32 count = 0;
 
 	for (u32 i = 0; i <= handed.module_count; i++) {
-		piece = i ? &handed.modules[i - 1] : &built_in;
-		if (!piece->size)
+		one = piece(i);
+		if (!one.size)
 			continue;
-		size = (count++ ? behind_piece(size) : 0) + piece->size;
-		one = piece;
+		size = (count++ ? behind_piece(size) : 0) + one.size;
+		last = one;
 		if (size > HIGHEST)
-			stop("module", piece->size, "no more bytes than there is RAM are needed");
+			stop("module", one.size, "no more bytes than there is RAM are");
 	}
 	placed->initrd_size = size;
 	if (!count)
 		return;
-	placed->initrd = one->start;
-	if (count == 1 && initrd_may_stay(one, placed->kernel)) {
-		reach(one->start, one->size, "module");
-		return;
-	}
-	placed->initrd = end = find_initrd(size);
+	placed->initrd = last.start;
+	if (count > 1 || !initrd_may_stay(&last, placed->kernel))
+		placed->initrd = find_initrd(size);
+}
+
+static void copy_initrd(const struct placed *placed)
+{
+	u64 end = 0, at = placed->initrd;
+
+	reach(at, placed->initrd_size, "initrd");
 	for (u32 i = 0; i <= handed.module_count; i++) {
-		piece = i ? &handed.modules[i - 1] : &built_in;
-		if (piece->size)
-			end = copy_piece(end, piece, end == placed->initrd);
+		struct range one = piece(i);
+
+		if (!one.size)
+			continue;
+		if (end) {
+			at = behind_piece(end);
+			memset((void *)end, 0, at - end);
+		}
+		if (at != one.start)
+			memcpy((void *)at, reach(one.start, one.size, "module"), one.size);
+		end = at + one.size;
 	}
 }
 
@@ -191,22 +206,33 @@ u64 joined_command_line(void)
 	return (u64)command_line;
 }
 
-u64 room_below_4g(u64 size)
+/*
+ * What the kernel gets is in scratch memory, and to leave 64-bit mode the code must be below 4 GiB
+ * too: EFI may have put us above. And a kernel with one address only may have to lie where we do.
+ */
+static bool needs_copy(const struct placed *placed)
 {
-	u64 room = find_room(size, PAGE_SIZE, LOW, FOUR_GIB);
+	return placed->over_stub ||
+	       ((u64)_start >> 32 &&
+		(!kernel_takes_high() || (has_five_levels() && !kernel_takes_five_levels())));
+}
+
+static u64 room_for_stub(void)
+{
+	u64 room = find_room(SCRATCH_END, PAGE_SIZE, LOW, FOUR_GIB);
 
 	if (!room)
-		stop("stub", size, "as many bytes of free RAM below 4 GiB are needed");
-	mark_taken(room, size);
-	reach(room, size, "stub");
+		stop("stub", SCRATCH_END, "as many bytes of free RAM below 4 GiB are");
+	mark_taken(room, SCRATCH_END);
 	return room;
 }
 
-void place(struct placed *placed)
+void choose_places(struct placed *placed)
 {
 	const struct params *image = params();
 	u64 stub = (u64)_start, source = stub + image->kernel_offset;
 
+	taken_count = 0;
 	join_command_line(image->command_line_size, handed.command_line_size);
 	check_memory();
 	placed->over_stub = !(image->flags & PARAMS_RELOCATABLE) &&
@@ -220,6 +246,32 @@ void place(struct placed *placed)
 	mark_taken(placed->kernel, image->kernel_memory);
 	mark_taken(source, image->kernel_size);
 	mark_taken(stub, SCRATCH_END);
-	all_is_taken();
 	place_initrd(placed);
+	placed->copy = needs_copy(placed) ? room_for_stub() : 0;
+}
+
+/*
+ * Linux 5.1 to 5.8 looks through ACPI's tables on our page tables, for KASLR. On any PC they lie below
+ * 4 GiB in what is told as ACPI's, or as reserved: SeaBIOS has 128 KiB or more at the end of RAM.
+ */
+static void reach_acpi(void)
+{
+	for (u32 i = 0; i < handed.map_count; i++) {
+		const struct e820_entry *entry = &handed.map[i];
+		bool large = entry->type == 2 && entry->size >= RESERVED_LEAST;
+
+		if ((large || entry->type - 3 < 2) && entry->size < LONGEST && !(entry->start >> 32))
+			may_reach(entry->start, entry->size);
+	}
+}
+
+void place(struct placed *placed)
+{
+	choose_places(placed);
+	all_is_taken();
+	for (u32 i = 0; i < handed.kept_count; i++)
+		may_reach(handed.kept[i].start,
+			  handed.kept[i].size < LONGEST ? handed.kept[i].size : LONGEST);
+	reach_acpi();
+	copy_initrd(placed);
 }

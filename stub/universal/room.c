@@ -13,7 +13,7 @@ void mark_taken(u64 start, u64 size)
 	if (!size)
 		return;
 	if (taken_count == sizeof(taken) / sizeof(*taken))
-		stop_text("memory", "less that is in use is needed");
+		stop_text("memory", "less that is in use is");
 	taken[taken_count].start = start;
 	taken[taken_count++].size = size;
 }

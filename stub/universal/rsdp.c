@@ -45,9 +45,9 @@ void set_rsdp(struct handed *handed, const u8 *copy, u32 size)
 	u64 found;
 
 	if (memcmp(copy, "RSD PTR ", 8))
-		stop_text("RSDP signature", "not \"RSD PTR \", which is needed");
+		stop_text("RSDP signature", "not \"RSD PTR \", which is");
 	if (size > RSDP_ROOM)
-		stop("RSDP size", size, "at most 0x40 needed");
+		stop("RSDP size", size, "at most 0x40");
 	found = find_original(copy, size);
 	if (!found) {
 		memcpy(node.rsdp, copy, size);

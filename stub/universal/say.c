@@ -133,13 +133,20 @@ static void end(void)
 		asm volatile("cli; hlt");
 }
 
+static void end_needed(const char *needed) NORETURN;
+static void end_needed(const char *needed)
+{
+	say(needed);
+	say(" needed");
+	end();
+}
+
 void stop(const char *what, u64 found, const char *needed)
 {
 	say_where(what);
 	say_hex(found);
 	say(", ");
-	say(needed);
-	end();
+	end_needed(needed);
 }
 
 void stop_over(const char *what, u64 found, const char *needed, u64 number)
@@ -155,8 +162,7 @@ void stop_over(const char *what, u64 found, const char *needed, u64 number)
 void stop_text(const char *what, const char *needed)
 {
 	say_where(what);
-	say(needed);
-	end();
+	end_needed(needed);
 }
 
 #define HAS_ERROR_CODE	0x60227d00	/* 8, 10-14, 17, 21, 29, 30 */

@@ -14,6 +14,7 @@
 
 #define CR0_PG			0x80000000
 #define CR4_PAE			0x20
+#define CR4_CET_BIT		23
 #define EFLAGS_ID		0x200000
 #define EFER			0xc0000080
 #define EFER_LME		0x100
@@ -118,6 +119,7 @@ start32:
 	movl	%cr3, %eax
 	movl	%eax, FIELD(CR3)(%edi)
 	movl	%cr4, %eax
+	btrl	$CR4_CET_BIT, %eax		/* as start64 does at once */
 	movl	%eax, FIELD(CR4)(%edi)
 	movl	$32, FIELD(BITS)(%edi)
 	movw	%cs, FIELD(CS)(%edi)
@@ -293,7 +295,10 @@ start64:
 	movq	%rax, FIELD(CR0)(%rdi)
 	movq	%cr3, %rax
 	movq	%rax, FIELD(CR3)(%rdi)
+/* A shadow stack knows nothing of far returns to what was pushed, nor of a stack that is left. For good. */
 	movq	%cr4, %rax
+	btrq	$CR4_CET_BIT, %rax
+	movq	%rax, %cr4
 	movq	%rax, FIELD(CR4)(%rdi)
 	movl	$EFER, %ecx
 	rdmsr
@@ -310,17 +315,16 @@ start64:
 	sidt	FIELD(IDTR)(%rdi)
 	call	start
 
-/* Stubs of equal size for the exceptions: trap() gets the vector, the error code, RIP. */
-	.balign	8
+/* Stubs of four bytes each for the exceptions: trap() gets the vector, the error code, RIP. */
 	.globl	trap_stubs
 trap_stubs:
 	.set	vector, 0
 	.rept	TRAPS
-	.balign	8
 	pushq	$vector
 	jmp	1f
 	.set	vector, vector + 1
 	.endr
+	.org	trap_stubs + 4 * TRAPS
 1:	cld
 	movq	%rsp, %rdi
 	andq	$-16, %rsp

@@ -129,11 +129,16 @@ void add_map(struct handed *handed, u64 start, u64 size, u32 type);
 void add_module(struct handed *handed, u64 start, u64 size);
 /* Memory that the zero page points to: nodes of setup_data, EFI's memory map. */
 void keep(struct handed *handed, u64 start, u64 size);
+/* What efi_info says of the firmware's map, if it says anything. */
+void check_efi_map(const struct handed *handed);
 
 /* from_*.c */
 void from_linux(struct handed *handed, u64 zero_page);
 /* The same without the memory map, which a handover's zero page does not have yet. */
 void from_linux_page(struct handed *handed, u64 zero_page);
+/* Its nodes: one adds what they say of memory; one, when the map is complete, keeps the others. */
+void read_setup_data(struct handed *handed);
+void keep_setup_data(struct handed *handed);
 void from_pvh(struct handed *handed, u64 start_info);
 void from_multiboot1(struct handed *handed, u64 info);
 void from_multiboot2(struct handed *handed, u64 info);
@@ -150,7 +155,10 @@ void efi_exit(void);
 void say(const char *text);
 void say_hex(u64 number);
 void say_number(u64 number);
-/* "hvmlite: <way>: <what>: <found 0x...>, <needed>" and the end: see docs/universal.md. */
+/*
+ * "hvmlite: <way>: <what>: <found 0x...>, <needed> needed" and the end: see docs/universal.md. All end in
+ * that word, which no caller has to have: it would be half a KiB.
+ */
 void stop(const char *what, u64 found, const char *needed) NORETURN;
 void stop_text(const char *what, const char *needed) NORETURN;
 

@@ -47,17 +47,6 @@ def drive(path: Path, name: str = "image", **options: object) -> tuple[str, str]
     return "-drive", f"if=none,format=raw,snapshot=on,id={name},file={path}{more}"
 
 
-def iso(folder: Path, data: bytes, *options: str) -> Path:
-    """A CD that starts `data` by El Torito, without emulation."""
-    (folder / "tree").mkdir()
-    (folder / "tree" / "image").write_bytes(data)
-    target = folder / "image.iso"
-    command = ["xorriso", "-as", "mkisofs", "-quiet", "-o", target, "-b", "image"]
-    command += ["-no-emul-boot", *options, folder / "tree"]
-    subprocess.run(command, check=True, capture_output=True)
-    return target
-
-
 @dataclass(frozen=True)
 class Ran:
     """A machine that came to an end."""

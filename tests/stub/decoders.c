@@ -76,13 +76,13 @@ static void write_all(const void *from, u64 size)
 
 void stop(const char *what, u64 found, const char *needed)
 {
-	snprintf(message, sizeof(message), "%s: %#llx, %s", what, found, needed);
+	snprintf(message, sizeof(message), "%s: %#llx, %s needed", what, found, needed);
 	longjmp(back, 1);
 }
 
 void stop_text(const char *what, const char *needed)
 {
-	snprintf(message, sizeof(message), "%s: %s", what, needed);
+	snprintf(message, sizeof(message), "%s: %s needed", what, needed);
 	longjmp(back, 1);
 }
 
@@ -100,11 +100,11 @@ void *reach(u64 address, u64 size, const char *what)
 	if (!size)
 		return (void *)address;
 	if (address + size < address)
-		stop(what, address, "no wrapping needed");
+		stop(what, address, "no wrapping");
 	if (address + size <= RAM_START)
 		return low + address;
 	if (size > left(address))
-		stop(what, address, "memory needed");
+		stop(what, address, "memory");
 	if (reached_count == MAX_REACHED)
 		exit(3);
 	reached[reached_count++] = (struct range){ address, size };
@@ -121,10 +121,12 @@ u64 reach_string(u64 address, u64 most, const char *what)
 		if (!text[i]) {
 			reached_count--;
 			__asan_poison_memory_region(text, size);
+			for (u32 j = 0; j < reached_count; j++)	/* a string may lie in what was reached */
+				__asan_unpoison_memory_region((void *)reached[j].start, reached[j].size);
 			reach(address, i + 1, what);
 			return i;
 		}
-	stop(what, address, "a NUL needed");
+	stop(what, address, "a NUL");
 }
 
 void leave_efi(struct handed *handed, u64 handle, u64 table)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from pathlib import Path
 
 from boot import reporter
 from hvmlite.spec import pe
+from loaders import machine, media
 from makers.pe import PAGE, Pe, Sect
-from packages import OVMF, OVMF_IA32
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 150
-"""A start takes five to twenty on an idle machine."""
 EXTRA = """
 block runtime cat /sys/firmware/efi/runtime
 block width cat /sys/firmware/efi/fw_platform_size
@@ -24,9 +23,29 @@ block firmware_map sh -c 'for f in /sys/firmware/memmap/*; do
 	cat $f/start $f/end $f/type | tr "\\n" " "; echo; done'
 block fb cat /proc/fb
 block loader cat /proc/sys/kernel/bootloader_type
+block dynamic sums /sys/firmware/acpi/tables/dynamic
 echo "@done"
 """
 """What only a start by UEFI tells."""
+
+
+VARIABLE = "hvmlite"
+"""The firmware's, with an ACPI table: Linux asks for it by `efivar_ssdt=` and makes it its own."""
+
+
+def ssdt() -> bytes:
+    """A table that no firmware has: one name, of the value 42."""
+    aml = b"\x08HVML\x0a\x2a"
+    size = struct.pack("<I", 36 + len(aml))
+    head = b"SSDT" + size + b"\x02\0HVMLITVARIABLE" + struct.pack("<I4sI", 1, b"HVML", 1)
+    table = bytearray(head + aml)
+    table[9] = -sum(table) % 256
+    return bytes(table)
+
+
+SET_VARIABLE = (
+    f"setvar {VARIABLE} -guid 5d6f0d7e-5c3a-4f7b-9f1e-8a2b6c4d0e17 -bs -rt =H{ssdt().hex()}"
+)
 
 
 def archive(payload, binary=None):
@@ -39,54 +58,26 @@ def archive(payload, binary=None):
 
 def disk(path: Path, files: dict[str, bytes], commands=()) -> Path:
     """A FAT disk; `commands` are for the firmware's shell, which runs if there is no boot file."""
-    folder = path.with_suffix(".files")
-    folder.mkdir()
-    subprocess.run(["mformat", "-C", "-i", path, "-T", str(64 << 11), "::"], check=True)
     if commands:
         text = "\r\n".join(["fs0:", *commands, "reset -s", ""])
         files = files | {"startup.nsh": b"\xff\xfe" + text.encode("utf-16-le")}
-    made = set()
-    for name, content in files.items():
-        for parent in [*reversed(Path(name).parents)][1:]:
-            if parent not in made:
-                subprocess.run(["mmd", "-i", path, f"::/{parent}"], check=True)
-                made.add(parent)
-        file = folder / name.replace("/", "_")
-        file.write_bytes(content)
-        subprocess.run(["mcopy", "-i", path, file, f"::/{name}"], check=True)
-    return path
+    return media.fat(path, files)
 
 
 def run64(path: Path) -> str:
     """All that the serial port said until the machine was off. It has a screen."""
-    return _run(path, OVMF)
+    return _run(*machine.ovmf(), *machine.variables(), *machine.disk(path))
 
 
 def run32(path: Path) -> str:
-    """The same with 32-bit firmware on a 64-bit processor. Debian's is built for SMM."""
-    return _run(path, OVMF_IA32, "-global", "driver=cfi.pflash01,property=secure,value=on")
+    """The same with 32-bit firmware on a 64-bit processor."""
+    return _run(*machine.ovmf_ia32(), *machine.disk(path))
 
 
-def _run(path, firmware, *options):
-    code = next(each for each in firmware if Path(each).is_file())
-    variables = code.replace("CODE", "VARS").replace(".secboot", "")
-    command = [
-        *("qemu-system-x86_64", "-M", "q35,smm=on", "-accel", "tcg,thread=single"),
-        # docs/engines.md: what TCG is bad at
-        *("-cpu", "max,-cx16,-erms,-fsrm", "-m", "512", "-vga", "std", "-display", "none"),
-        *("-serial", "stdio", "-no-reboot", "-net", "none", *options),
-        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
-        *("-drive", f"if=pflash,format=raw,unit=1,snapshot=on,file={variables}"),
-        *("-drive", f"if=virtio,format=raw,file={path}"),
-    ]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=True
-        )
-    except subprocess.TimeoutExpired as late:
-        said = (late.stdout or b"").decode("latin-1")
-        raise AssertionError(f"not off within {SECONDS} s:\n{said[-3000:]}") from late
-    return done.stdout.decode("latin-1")
+def _run(*options):
+    seen = machine.watch(options, until=machine.NEVER)
+    assert seen.off, f"not off within {machine.SECONDS} s:\n{seen.said}"
+    return seen.console
 
 
 def plain(console: str) -> str:

@@ -11,8 +11,9 @@ import pytest
 import microkernel
 from hvmlite import blobs
 from hvmlite.spec import universal as u
+from loaders import media
 from stub import hostile_bios
-from stub.bios_start import DISKS, boot, drive, from_disk, image, iso, natively, padded
+from stub.bios_start import DISKS, boot, drive, from_disk, image, natively, padded
 
 pytestmark = [pytest.mark.boot, pytest.mark.usefixtures("microkernels")]
 
@@ -108,7 +109,7 @@ def test_a_partition_table_of_three(disk):
 
 @pytest.mark.parametrize("sectors", [4, 5, 32, 127])
 def test_a_cd(disk, tmp_path, sectors):
-    cd = iso(tmp_path, disk.read_bytes(), "-boot-load-size", str(sectors))
+    cd = media.iso(tmp_path / "iso", "image", {"image": disk}, sectors=sectors)
     report = boot("-cdrom", cd).report
     assert report.passed
     assert report["memory_map"] == natively("linux16")["memory_map"]
@@ -116,13 +117,13 @@ def test_a_cd(disk, tmp_path, sectors):
 
 def test_a_cd_with_a_table_for_another_boot_loader(disk, tmp_path):
     """The usual command line for isolinux: it writes to 0x08 to 0x40 of the image."""
-    cd = iso(tmp_path, disk.read_bytes(), "-boot-load-size", "4", "-boot-info-table")
+    cd = media.iso(tmp_path / "iso", "image", {"image": disk}, "-boot-info-table")
     assert disk.read_bytes() not in cd.read_bytes()
     assert boot("-cdrom", cd).report.passed
 
 
 def test_a_cd_behind_disks(disk, tmp_path):
-    cd = iso(tmp_path, disk.read_bytes(), "-boot-load-size", "4")
+    cd = media.iso(tmp_path / "iso", "image", {"image": disk})
     (tmp_path / "blank").write_bytes(bytes(1 << 20))
     arguments = [*drive(tmp_path / "blank", "first"), "-device", "ide-hd,drive=first"]
     arguments += ["-device", "virtio-scsi-pci", *drive(cd, media="cdrom")]

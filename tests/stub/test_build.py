@@ -14,6 +14,7 @@ import pytest
 from hvmlite import blobs
 from hvmlite.errors import UnsupportedError
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("bios", "report-amd64", "report-i386", "universal", "universal-head")
 PACKAGED = ("src", "stub", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE", ".gitignore")

@@ -18,10 +18,7 @@ from hvmlite.guest import acpi
 from hvmlite.guest.place import place
 from hvmlite.model import (
     BootInfo,
-    Framebuffer,
     Machine,
-    MemoryRange,
-    MemoryType,
     Module,
     RamBlock,
     Ref,
@@ -29,11 +26,11 @@ from hvmlite.model import (
 from hvmlite.protocols import multiboot1, multiboot2, pvh
 from hvmlite.protocols._linux_screen import framebuffer
 from hvmlite.spec.linux import BootParams
+from makers.boot_infos import boot_infos, frames, reserved
 from makers.elf import Elf, Segment, notes_segment, phys32_entry
 from makers.multiboot import CODE, HOLE, MIB, START, header1, header2
 from stub.decoders import LOWEST, Decoders, Stopped
 
-PAGE = 0x1000
 RSDP = 0x70
 PROTOCOLS = pytest.mark.parametrize("protocol", [pvh, multiboot1, multiboot2], ids=lambda p: p.NAME)
 FEWER = settings(max_examples=settings().max_examples // 5)  # three protocols
@@ -157,26 +154,8 @@ def agrees(protocol, handed, info, memory):
         assert page.acpi_rsdp_addr == info.rsdp
 
 
-lines = st.binary(max_size=300).map(lambda text: text.replace(b"\0", b" "))
-modules = st.builds(Module, st.binary(max_size=3000), lines)
-channel = st.tuples(st.integers(0, 255), st.integers(0, 255))
-frames = st.builds(
-    Framebuffer,
-    st.integers(0, (1 << 64) - 1),
-    st.integers(0, 0x10000),
-    st.integers(0, 0x10000),
-    st.integers(0, 0x10000),
-    st.sampled_from([0, 8, 15, 16, 24, 32, 255]),
-    channel,
-    channel,
-    channel,
-)
-infos = st.builds(
-    BootInfo,
-    cmdline=lines,
-    modules=st.lists(modules, max_size=64).map(tuple),
-    framebuffer=st.one_of(st.none(), frames),
-)
+depths = st.sampled_from([0, 8, 15, 16, 24, 32, 255])
+infos = boot_infos(frames(st.integers(0, 0x10000), depths), 64)
 mutations = st.lists(
     st.tuples(st.integers(0, 99), st.integers(0, 400), st.integers(0, 255)), max_size=6
 )
@@ -186,12 +165,8 @@ MANY = BootInfo(b"x" * 60_000, (Module(b""), Module(b"y")) * 32)
 @st.composite
 def machines(draw):
     memory = draw(st.integers(4, 900))
-    reserved = [HOLE]
-    for start in draw(st.lists(st.integers(0x300, memory * MIB // PAGE), max_size=40)):
-        size = draw(st.integers(1, 64 * PAGE))
-        type_ = draw(st.sampled_from([*MemoryType, 12, 0xFFFFFFFF]))
-        reserved.append(MemoryRange(start * PAGE, start * PAGE + size, type_))
-    return machine(memory, reserved, draw(st.sampled_from([0, 1, 1 << 20])))
+    ranges = draw(reserved(memory * MIB))
+    return machine(memory, ranges, draw(st.sampled_from([0, 1, 1 << 20])))
 
 
 @PROTOCOLS
@@ -209,6 +184,7 @@ def test_what_was_handed_over_is_what_is_decoded(decoders, protocol, info, on):
 @PROTOCOLS
 @FEWER
 @given(info=infos, damage=mutations)
+@example(info=BootInfo(b"", (), None), damage=[(2, 360, 0)])  # a line that is in start_info
 def test_damage_is_read_alike_or_refused(decoders, protocol, info, damage):
     """hvmlite's decoder may refuse what the stub has no use for and does not look at."""
     memory = Given(plan(protocol, info, machine()), damage)

@@ -162,9 +162,7 @@ def test_version_0_of_pvh_asks_xen(pvh):
         handed = pvh(xen=table, **fields)
         assert handed.memory_map == asked
         assert page_of(handed).hdr.type_of_loader == 0x90
-        assert (
-            stops(pvh, **fields) == "memory map: none, one needed: only on Xen it can be asked for"
-        )
+        assert stops(pvh, **fields) == "memory map: none, and no Xen to ask for it, one is needed"
     assert stops(pvh, version=0, xen=[]) == "memory map: none from Xen, 1 to 1024 records needed"
 
 
@@ -308,6 +306,22 @@ def test_an_efi_table_with_a_bad_signature(two):
     assert stops(two, *tags, more=[(EFI, (0x1234).to_bytes(24, "little"))]) == message
 
 
+@pytest.mark.parametrize(("step", "size"), [(0, 96), (0, 0), (39, 39), (0x1001, 0x1001)])
+def test_an_efi_map_that_linux_cannot_divide(two, step, size):
+    """Linux divides by the size of a descriptor before it looks at it."""
+    map_ = tag(17, struct.pack("<II", step, 1) + bytes(size))
+    message = "descriptors of 0x28 to 0x1000 bytes are needed"
+    found = stops(two, tag(12, struct.pack("<Q", EFI)), map_, more=[(EFI, IBI_SYST)])
+    assert found == f"memory map: {step:#x}, {message}".replace(" 0x0,", " 0,")
+
+
+def test_an_efi_map_with_a_part_of_a_descriptor(two):
+    """Linux counts whole ones."""
+    map_ = tag(17, struct.pack("<II", 48, 1) + bytes(95))
+    handed = two(tag(12, struct.pack("<Q", EFI)), map_, more=[(EFI, IBI_SYST)])
+    assert page_of(handed).efi_info.efi_memmap_size == 95
+
+
 def test_efi_whose_services_are_alive(two):
     wide = (tag(18), tag(12, struct.pack("<Q", EFI)), tag(20, struct.pack("<Q", 1 << 40)))
     assert stops(two, *wide) == f"EFI handle {1 << 40:#x}, table {EFI:#x}"
@@ -378,6 +392,31 @@ def test_a_command_line_without_an_end(one):
 def test_multiboot2_that_is_wrong(two, tags, total, message):
     more = [(AT + 0x100000, b"")]
     assert stops(two, *tags, total=total, end=False, more=more).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("type_", "least", "name"),
+    [
+        (1, 1, "command line"),
+        (2, 1, "loader name"),
+        (3, 8, "module"),
+        (4, 8, "memory size"),
+        (6, 8, "memory map"),
+        (7, 8, "VBE"),
+        (8, 22, "framebuffer"),
+        (10, 20, "APM"),
+        (11, 4, "EFI32 table"),
+        (12, 8, "EFI64 table"),
+        (14, 20, "RSDP"),
+        (15, 36, "RSDP"),
+        (17, 8, "EFI map"),
+        (19, 4, "EFI32 handle"),
+        (20, 8, "EFI64 handle"),
+    ],
+)
+def test_a_tag_that_is_too_small_is_named(two, type_, least, name):
+    message = f"{name} tag: {least + 7:#x}, a larger size needed"
+    assert stops(two, tag(type_, bytes(least - 1))) == message
 
 
 @pytest.mark.parametrize("left", range(1, 8))

@@ -7,15 +7,26 @@ import re
 import pytest
 
 import hvmlite
-from boot.reporter import Report, sums
+from boot.reporter import QUICK, Report, sums
 from hvmlite.spec.linux import BootParams
 from hvmlite.universal import wrap
 from hvmlite.wire import patch
-from stub.efi_machines import archive, compat_loader, disk, plain, run32, run64
+from stub.efi_machines import (
+    SET_VARIABLE,
+    VARIABLE,
+    archive,
+    compat_loader,
+    disk,
+    plain,
+    run32,
+    run64,
+    ssdt,
+)
 
 pytestmark = pytest.mark.boot
 PAYLOAD = {"one": b"1" * 5000, "two": b""}
-LINE = r"console=ttyS0 panic=-1 initrd=\initrd.img a=b"
+LINE = rf"console=ttyS0 {QUICK} initrd=\initrd.img efivar_ssdt={VARIABLE} a=b"
+ASKED = sums({"ssdt": ssdt()})["ssdt"]
 EFI_FRAMEBUFFER = 0x70
 
 
@@ -36,11 +47,11 @@ def wrapped(kernel, **options) -> bytes:
 
 
 def by_shell(path, image, initrd, line=LINE, **files):
-    """A disk whose shell starts the image with load options."""
+    """A disk whose shell sets a variable and starts the image with load options."""
     files = {name.replace("_", "."): data for name, data in files.items()}
     loader = "loader.efi" if "loader.efi" in files else "linux.efi"
     content = {"linux.efi": image, "initrd.img": initrd, **files}
-    return disk(path, content, [f"{loader} {line}"])
+    return disk(path, content, [SET_VARIABLE, f"{loader} {line}"])
 
 
 def firmware_map(report):
@@ -50,6 +61,12 @@ def firmware_map(report):
 
 def words_of_efi(report):
     return re.findall(r"\] (efivars: .*|efi: EFI .*|fb0: .*|efifb: mode .*)", report["dmesg"])
+
+
+def asked_the_firmware(report):
+    """The kernel has called runtime services: the variable's content is its table, and ACPI's."""
+    said = f"] efi: loading SSDT from variable {VARIABLE}-"
+    return said in report["dmesg"] and ASKED in report["dynamic"]
 
 
 def same_as_native(report, native):
@@ -72,6 +89,9 @@ def same_as_native(report, native):
     assert ours.acpi_rsdp_addr == int(re.search(r"ACPI 2\.0=(0x\w+)", native["dmesg"])[1], 16)
     assert words_of_efi(report) == words_of_efi(native)
     assert "No EFI runtime" not in report["dmesg"]
+    assert asked_the_firmware(native)
+    assert asked_the_firmware(report)
+    assert report["dynamic"] == native["dynamic"]
     assert abs(report.memory_total - native.memory_total) < 1 << 20
 
 
@@ -89,12 +109,12 @@ def test_it_learns_what_it_learns_natively(kernels, kernel, initrd, tmp_path):
 
 def test_built_in_and_handed_in_are_joined(kernels, initrd, tmp_path):
     more = archive({"three": b"3"}).cpio()
-    image = wrapped(kernels["6.12-cloud"], initrds=[initrd], cmdline="console=ttyS0 panic=-1")
+    image = wrapped(kernels["6.12-cloud"], initrds=[initrd], cmdline=f"console=ttyS0 {QUICK}")
     line = "initrd=/boot/more.img gr\u00fc\u00df=\U0001f600 initrd=\\last.img"
     files = {"boot/more.img": more, "last.img": archive({"four": b"4" * 9}).cpio()}
     path = disk(tmp_path / "disk", {"linux.efi": image, **files}, [f"linux.efi {line}"])
     report = Report.parse(run64(path))
-    assert report.cmdline == f"console=ttyS0 panic=-1 linux.efi {line}".encode()
+    assert report.cmdline == f"console=ttyS0 {QUICK} linux.efi {line}".encode()
     assert report.files == sums(PAYLOAD | {"three": b"3", "four": b"4" * 9})
 
 
@@ -105,6 +125,7 @@ def test_a_32_bit_kernel_does_without_runtime_services(kernels, initrd32, tmp_pa
     assert report["fb"] == "0 EFI VGA\n"
     assert report.files == sums(PAYLOAD)
     assert "No EFI runtime due to 32/64-bit mismatch with kernel" in report["dmesg"]
+    assert not asked_the_firmware(report)
 
 
 def test_a_64_bit_kernel_on_32_bit_firmware(kernels, initrd, tmp_path):
@@ -123,7 +144,7 @@ def test_an_initrd_that_the_kernels_own_stub_would_not_find(kernels, initrd, tmp
     report = Report.parse(run32(ours))
     assert report.files == sums(PAYLOAD)
     assert report["width"].strip() == "32"
-    assert "No EFI runtime" not in report["dmesg"]
+    assert asked_the_firmware(report)
 
 
 def test_a_32_bit_kernel_on_32_bit_firmware(kernels, initrd32, tmp_path):
@@ -137,15 +158,29 @@ def test_a_32_bit_kernel_on_32_bit_firmware(kernels, initrd32, tmp_path):
     same_as_native(report, native)
 
 
+def nowhere(kernel, folder) -> bytes:
+    """An image of a kernel that takes an initrd below 1 MiB only, where no two are joined."""
+    content = bytearray(kernel.read_bytes())
+    patch(content, 0x22C, 4, 0xFFFFF)  # initrd_addr_max
+    patch(content, 0x236, 2, 0x7D)  # xloadflags without XLF_CAN_BE_LOADED_ABOVE_4G
+    (folder / "kernel").write_bytes(content)
+    return wrapped(folder / "kernel")
+
+
 def test_what_fails_goes_back_to_the_firmware(kernels, tmp_path):
     """And leaves it as it was: the image can be started again and again."""
     commands = [
         r"linux.efi initrd=\linux.efi initrd=\none.img",
+        r"nowhere.efi initrd=\startup.nsh initrd=\startup.nsh",
         "linux.efi " + "x" * 2048,
         "echo still alive",
     ]
-    path = disk(tmp_path / "disk", {"linux.efi": wrapped(kernels["6.12-cloud"])}, commands)
-    text = plain(run64(path))
+    kernel = kernels["6.12-cloud"]
+    images = {"linux.efi": wrapped(kernel), "nowhere.efi": nowhere(kernel, tmp_path)}
+    text = plain(run64(disk(tmp_path / "disk", images, commands)))
+    # the last thing that is asked before boot services end
+    assert text.count("\nhvmlite: efi: initrd: 0x") == 2, text
+    assert text.count(", as many bytes of free RAM are needed") == 2
     # on the port and on the firmware's console, which is the same port
     assert text.count(f"\nhvmlite: efi: initrd=: {len(commands[0]):#x}, a file of the name") == 2
     assert text.count("\nhvmlite: efi: command line: 0x80a, no more bytes than") == 2, text

@@ -12,6 +12,7 @@ from hvmlite.engines._unicorn_emulator import Reason
 from hvmlite.spec import universal as u
 from stub.stub_machine import LINE, MAP, NODE, PAGE, RAM, Start, map_of, wrapped, zero_page
 
+E820_EXT = 1
 SCRATCH, SCRATCH_END = u.STUB_MAX, u.PAYLOAD_OFFSET
 
 
@@ -159,6 +160,31 @@ def test_indirect_setup_data_is_not_mapped(starts):
     assert stop.reason is Reason.UNTIL, bytes(start.emulator.ports.debug)
 
 
+def test_setup_data_whose_nodes_lie_in_each_other(starts):
+    """To take one out of the list writes into the next: that list had no end."""
+    start = starts("linux32")
+    first, second = NODE, 0x8000
+    inside, last = first + 1, (first + 1) >> 8
+    node = struct.pack("<QII", second, 0x100, 0) + bytes(8)  # and the one inside is of type 1
+    other = struct.pack("<QII", inside, E820_EXT, 0)
+    stop = start.linux(
+        zero_page(setup_data=first),
+        (first, node), (second, other), (second >> 8, struct.pack("<QII", 0, E820_EXT, 0)),
+        (last, struct.pack("<QII", inside, E820_EXT, 0)),
+    )  # fmt: skip
+    needed = "no more than 0x40 nodes are needed"
+    assert start.refusal(stop) == f"linux32: setup_data: 0x41, {needed}"
+
+
+@pytest.mark.parametrize("size", [0, 39, 0x1001])
+def test_an_efi_map_that_linux_cannot_divide(starts, size):
+    start = starts("linux32")
+    memmap = b"EL64" + struct.pack("<7I", 0, size, 1, NODE, 96, 0, 0)
+    refused = start.refusal(start.linux(zero_page(changes=((0x1C0, memmap),))))
+    needed = "descriptors of 0x28 to 0x1000 bytes are needed"
+    assert refused == f"linux32: memory map: {size:#x}, {needed}"
+
+
 def pvh(**fields):
     """A start info with these fields, where a pointer may be anything."""
     values = {"modules": 0, "list": 0, "line": 0, "rsdp": 0, "map": PAGE + 0x400} | fields
@@ -298,3 +324,13 @@ def test_what_is_in_the_way_of_a_kernel_with_one_address_is_named(tmp_path):
     stop = start.linux(zero_page((*MAP, hole)))
     words = "kernel: 0x100000, all of it must be free, unlike 0x160000"
     assert start.refusal(stop) == f"linux32: {words}"
+
+
+def test_a_zero_page_that_begins_at_the_end_of_a_page_as_the_file_does(starts):
+    """Who says who it is was looked for where nothing was mapped yet: an exception."""
+    at = (3 << 21) - 0x208
+    start = starts("linux64")
+    stop = start.linux(
+        zero_page(changes=((0, b"MZ"),)), (at, zero_page(changes=((0, b"MZ"),))), rsi=at
+    )
+    assert stop.reason is Reason.UNTIL, bytes(start.emulator.ports.debug)
