@@ -21,17 +21,19 @@ def hand_offs_library(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runners(hand_offs_library):
-    """The runner for a world; the last one, most often."""
-    from stub.hand_offs import Runner
+    """The runner for a world; those of the last few are kept."""
+    from stub.hand_offs import SETUPS, Runner
 
     last: list[Runner] = []
 
     def runner(world):
-        if not last or last[0].world is not world:
-            while last:
-                last.pop().close()
-            last.append(Runner(world, hand_offs_library))
-        return last[0]
+        for each in last:
+            if each.world is world:
+                return each
+        while len(last) >= len(SETUPS):
+            last.pop(0).close()
+        last.append(Runner(world, hand_offs_library))
+        return last[-1]
 
     yield runner
     for each in last:

@@ -20,13 +20,18 @@ from stub.test_hand_offs import BATCH, granted, mapped, ram_of, runs, seeds, wit
 from stub.told_map import told_map
 
 BASES = 64
+A_WHILE = 1_500_000
 DATA = (Kind.KERNEL, Kind.MODULE, Kind.PAGE_TABLES, Kind.DESCRIPTORS)
 """What is no hand-off's word: without these a processor does not get far."""
 
 
+KINDS = ({}, {"bits": 32}, {"relocatable": False})
+"""The kernels that are wrapped: also one of 32 bits, and one that cannot be moved."""
+
+
 @cache
-def base(way, number):
-    return hand_off(world(way), f"fuzz {number}")
+def base(way, number, kind=0):
+    return hand_off(world(way, **KINDS[kind]), f"fuzz {number}")
 
 
 def damaged(given_, chance):
@@ -84,12 +89,22 @@ def interesting(given_, chance):
     return chance.choice((near, near, few, chance.getrandbits(64), chance.getrandbits(32)))
 
 
+def copies(runner):
+    """Whether it moves a module that is most of the RAM."""
+    return max((end - start for start, end in runner.written()), default=0) > MIB // 4
+
+
 def survived(runner, given_, plan):
     """Run it; returns what became of it: the field that was wrong, or "entered"."""
     runner.load(plan)
     memory, params = runner.emulator.memory, given_.world.params
     map_ = told_map(given_.world.way, memory, plan.cpu)
-    stop = runner.run()
+    stop = runner.run(budget=A_WHILE)
+    if stop.reason is Reason.BUDGET and copies(runner):
+        granted(runner, plan, map_)
+        return "busy copying"
+    if stop.reason is Reason.BUDGET:
+        stop = runner.run()
     cpu = runner.emulator.cpu
     faults = runner.emulator.faults
     if faults and not has_ram(faults[0].rip):
@@ -99,8 +114,6 @@ def survived(runner, given_, plan):
         return "entered nowhere"
     line = stopped(runner, stop)
     granted(runner, plan, map_)
-    if stop.reason is Reason.BUDGET and max(e - s for s, e in runner.written()) > MIB // 4:
-        return "busy copying"  # a module that is most of the RAM
     assert not faults, line
     if line is not None:
         return line.split(": ")[2]
@@ -123,7 +136,20 @@ def has_ram(address):
 @runs(4_000, 100_000)
 @given(seed=seeds)
 def test_damage_is_survived(runners, way, seed):
+    kind = (0, 0, 0, 1, 2)[seed // BATCH % 5]
     for one in range(seed, seed + BATCH):
         chance = random.Random(f"{way} {one}")
-        given_ = base(way, chance.randrange(BASES))
+        given_ = base(way, chance.randrange(BASES), kind)
         survived(runners(given_.world), given_, damaged(given_, chance))
+
+
+@pytest.mark.parametrize(("missing", "field"), [(1, "entered"), (7, "entered"), (8, "total_size")])
+def test_the_end_tag_may_be_cut(runners, missing, field):
+    """kexec-tools leaves a module's padding out of the size: part of the last tag is behind it."""
+    given_ = base("multiboot2", 0)
+    told = next(piece for piece in given_.plan.pieces if piece.start == given_.plan.cpu.rbx)
+    size = int.from_bytes(told.data[:4], "little") - missing
+    short = replace(told, data=size.to_bytes(4, "little") + bytes(told.data[4:]))
+    pieces = tuple(short if piece is told else piece for piece in given_.plan.pieces)
+    plan = replace(given_.plan, pieces=pieces)
+    assert survived(runners(given_.world), given_, plan) == field
