@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol, Self
 
 from hvmlite.errors import RequestError
@@ -76,9 +77,9 @@ class WatchedSession(Closes):
         assert self._result is not None
         raise self._result
 
+    @abstractmethod
     def stop(self, kind: Ending = Ending.INTERRUPTED) -> Outcome:
         """As :meth:`Session.stop`."""
-        raise NotImplementedError
 
 
 class Launch(Closes, Protocol):
