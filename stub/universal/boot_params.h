@@ -14,6 +14,7 @@
 #define EXT_RAMDISK_SIZE	0x0c4
 #define EXT_CMD_LINE_PTR	0x0c8
 #define EFI_INFO		0x1c0
+#define EFI_MEMDESC_SIZE	0x1c8
 #define EFI_MEMMAP		0x1d0
 #define EFI_MEMMAP_SIZE		0x1d4
 #define EFI_MEMMAP_HIGH		0x1dc

@@ -133,8 +133,7 @@ static void leave(struct handed *handed, bool own_image)
 	struct placed unused;
 
 	efi_boot(GET_MEMORY_MAP, (u64)&size, 0, (u64)&key, (u64)&step, (u64)&version);
-	if (step < sizeof(struct memory_descriptor) || step > EFI_PAGE)
-		stop("memory map", step, "descriptors of 0x28 to 0x1000 bytes are");
+	check_descriptors(step);
 	room = size + SLACK * step;
 	if (efi_boot(ALLOCATE_POOL, LOADER_DATA, room, (u64)&map, 0, 0))
 		stop("memory map", room, "as many bytes of free RAM are");

@@ -143,7 +143,7 @@ void from_linux(struct handed *handed, u64 zero_page)
 	keep_setup_data(handed);
 	signature = *(u32 *)(page + EFI_INFO);
 	if (signature == EL64 || signature == EL32) {
-		check_efi_map(handed);
+		check_descriptors(*(u32 *)(page + EFI_MEMDESC_SIZE));
 		keep_told(handed, wide(page, EFI_MEMMAP, EFI_MEMMAP_HIGH),
 			  *(u32 *)(page + EFI_MEMMAP_SIZE), "efi_memmap");
 	}

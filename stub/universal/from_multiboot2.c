@@ -224,7 +224,7 @@ static void read_efi(struct handed *handed, const struct tag **found)
 	efi->memmap = (u64)map->body + 8;
 	efi->memmap_hi = ((u64)map->body + 8) >> 32;
 	efi->memmap_size = map->size - sizeof(*map) - 8;
-	check_efi_map(handed);
+	check_descriptors(efi->memdesc_size);
 	keep(handed, (u64)map->body + 8, efi->memmap_size);
 }
 

@@ -1,5 +1,4 @@
 /* What the decoders fill in. */
-#include "boot_params.h"
 #include "core.h"
 
 static u8 zero_page[4096] __attribute__((section(".bss.pages"), aligned(4096)));
@@ -52,10 +51,8 @@ void keep(struct handed *handed, u64 start, u64 size)
 }
 
 /* Linux divides by the size early. What is behind the last whole descriptor it leaves alone, as we do. */
-void check_efi_map(const struct handed *handed)
+void check_descriptors(u64 step)
 {
-	u32 step = ((const struct efi_info *)(handed->zero_page + EFI_INFO))->memdesc_size;
-
 	if (step < 0x28 || step > 0x1000)
 		stop("memory map", step, "descriptors of 0x28 to 0x1000 bytes are");
 }

@@ -129,8 +129,8 @@ void add_map(struct handed *handed, u64 start, u64 size, u32 type);
 void add_module(struct handed *handed, u64 start, u64 size);
 /* Memory that the zero page points to: nodes of setup_data, EFI's memory map. */
 void keep(struct handed *handed, u64 start, u64 size);
-/* What efi_info says of the firmware's map, if it says anything. */
-void check_efi_map(const struct handed *handed);
+/* The size of a descriptor in UEFI's memory map, as firmware or a loader tells it. */
+void check_descriptors(u64 step);
 
 /* from_*.c */
 void from_linux(struct handed *handed, u64 zero_page);

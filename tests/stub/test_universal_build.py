@@ -85,6 +85,7 @@ def test_offsets_in_the_zero_page_are_those_of_linux(tmp_path):
         "EXT_RAMDISK_SIZE": "ext_ramdisk_size",
         "EXT_CMD_LINE_PTR": "ext_cmd_line_ptr",
         "EFI_INFO": "efi_info",
+        "EFI_MEMDESC_SIZE": "efi_info.efi_memdesc_size",
         "EFI_MEMMAP": "efi_info.efi_memmap",
         "EFI_MEMMAP_SIZE": "efi_info.efi_memmap_size",
         "EFI_MEMMAP_HIGH": "efi_info.efi_memmap_hi",
